@@ -43,7 +43,7 @@ export {
   showRows,
 } from "./src/data/preview.ts";
 export type { LoaderOptions } from "./src/data/options.ts";
-export type { LoaderStatistics, TokenEncoder } from "./src/data/types.ts";
+export type { ConversationRenderer, LoaderStatistics, TokenEncoder } from "./src/data/types.ts";
 
 export { Model, type ModelOptions } from "./src/inference/model.ts";
 export type { Prompt } from "./src/inference/prompt.ts";
@@ -72,7 +72,9 @@ export type {
   ChatMessage,
   ChatTemplate,
   ContentPart,
+  RenderOptions,
   Tokenizer,
+  TokenizerOptions,
   TokenStream,
 } from "./src/io/tokenizer.ts";
 
@@ -121,6 +123,7 @@ export { type MergeFormat, mergeModel, type MergeOptions } from "./src/inference
 export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
 export type { HeldOutLoss, TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";
+export { useCheckpoint } from "./src/train/use_checkpoint.ts";
 export {
   findLearningRate,
   type FindRateOptions,

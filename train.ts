@@ -9,32 +9,43 @@
  * @module
  */
 
-import { Dataset, falqon, Model, requestDevice, Trainer } from "./mod.ts";
+import { Dataset, falqon, FalqonError, Model, requestDevice, Trainer } from "./mod.ts";
 
+const example = (name: string) => new URL(`./examples/tiny/${name}`, import.meta.url).pathname;
 const [
-  modelFolder = "./examples/tiny/model",
-  trainFile = "./examples/tiny/instructions_train.jsonl",
-  heldOutFile = "./examples/tiny/instructions_eval.jsonl",
+  modelFolder = example("model"),
+  trainFile = example("instructions_train.jsonl"),
+  heldOutFile = example("instructions_eval.jsonl"),
 ] = Deno.args;
 
-using device = await requestDevice(); // { provider: "auto" } for tensor cores
-using model = await Model.load(modelFolder, { device });
-const heldOut = Dataset.from(heldOutFile);
-using trainer = await Trainer.create({
-  model,
-  data: Dataset.from(trainFile),
-  method: falqon({ format: "int8", rank: 16 }),
-  batchSize: 8,
-  sequenceLength: 128,
-  steps: 100,
-  learningRate: 2e-3,
-  outputDir: "./out",
-});
-
-const before = await trainer.evaluate(heldOut);
-for await (const { step, loss, tokensPerSecond } of trainer.run()) {
-  console.log(`step ${step}: loss ${loss.toFixed(4)}, ${tokensPerSecond.toFixed(0)} tokens/s`);
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof FalqonError)) throw error;
+  console.error(error.message); // one sentence, such as that ./out holds another run
+  Deno.exit(1);
 }
-await trainer.save("./out");
-const after = await trainer.evaluate(heldOut);
-console.log(`held-out loss: ${before.loss.toFixed(4)} before, ${after.loss.toFixed(4)} after`);
+
+async function main() {
+  using device = await requestDevice(); // { provider: "auto" } for tensor cores
+  using model = await Model.load(modelFolder, { device });
+  const heldOut = Dataset.from(heldOutFile);
+  using trainer = await Trainer.create({
+    model,
+    data: Dataset.from(trainFile),
+    method: falqon({ format: "int8", rank: 16 }),
+    batchSize: 8,
+    sequenceLength: 128,
+    steps: 100,
+    learningRate: 2e-3,
+    outputDir: "./out",
+  });
+
+  const before = await trainer.evaluate(heldOut);
+  for await (const { step, loss, tokensPerSecond } of trainer.run()) {
+    console.log(`step ${step}: loss ${loss.toFixed(4)}, ${tokensPerSecond.toFixed(0)} tokens/s`);
+  }
+  await trainer.save("./out");
+  const after = await trainer.evaluate(heldOut);
+  console.log(`held-out loss: ${before.loss.toFixed(4)} before, ${after.loss.toFixed(4)} after`);
+}

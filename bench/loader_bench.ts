@@ -49,22 +49,25 @@ const wordEncoder: TokenEncoder = {
   eosTokenId: 2,
   padTokenId: 0,
   chatTemplate: null,
-  encode(text: string): number[] {
-    const ids: number[] = [];
-    let hash = 0;
-    for (let i = 0; i < text.length; i++) {
-      const code = text.charCodeAt(i);
-      if (code === 0x20) {
-        ids.push(3 + (hash >>> 17));
-        hash = 0;
-      } else {
-        hash = Math.imul(hash ^ code, 0x01000193);
-      }
-    }
-    ids.push(3 + (hash >>> 17));
-    return ids;
-  },
+  around: (ids) => ({ before: ids[0] === 1 ? [] : [1], after: [] }),
+  encodeBatch: (texts) => Promise.resolve(texts.map(hashed)),
 };
+
+function hashed(text: string): number[] {
+  const ids: number[] = [];
+  let hash = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x20) {
+      ids.push(3 + (hash >>> 17));
+      hash = 0;
+    } else {
+      hash = Math.imul(hash ^ code, 0x01000193);
+    }
+  }
+  ids.push(3 + (hash >>> 17));
+  return ids;
+}
 
 /** Writes rows of text and of prompts with completions, 50 to 1,500 characters each. */
 async function generate(path: string, size: number): Promise<void> {

@@ -2,7 +2,8 @@
  * `deno task demo`: fine-tunes a small model with FALQON in int8, on whatever adapter the machine has.
  *
  * The model is that of `examples/tiny`, the data are questions in a form that it has never seen.
- * Shows the held-out loss and answers of the untuned int8 model before and of the trained one after.
+ * Shows the held-out loss and answers of the untuned int8 model before and of the trained one after, saves it,
+ * and says how to go on.
  * About a minute on two CPU cores.
  *
  * @module
@@ -14,7 +15,7 @@ import { processTerminal } from "../src/cli/terminal.ts";
 
 const example = new URL("../examples/tiny/", import.meta.url).pathname;
 const questions = [
-  "Mia the horse has five carrots. She gets four more.\n" +
+  "Mia the horse has five carrots. She gets two more.\n" +
   "Question: How many carrots does Mia have now?\nAnswer:",
   "Lily the cow has a green kite. Ben the fox has a red drum.\n" +
   "Question: Is the kite red?\nAnswer:",
@@ -64,6 +65,15 @@ const gain = 100 * (1 - after.loss / before.loss);
 console.log(
   `\nHeld-out loss ${before.loss.toFixed(4)} → ${after.loss.toFixed(4)} (−${gain.toFixed(0)} %)`,
 );
+
+const output = ".tmp/demo";
+await trainer.save(output, { overwrite: true });
+console.log(`
+The model is in ${output}. To go on:
+  deno run -A cli.ts generate --model ${output} --prompt "Question: Where does an otter live?\nAnswer:"
+  deno run -A cli.ts inspect ${output}
+  deno run -A cli.ts train --model MODEL --data ROWS.jsonl --format int8   your own: README.md
+(deno comes by npm install -g deno; npx -y deno@2.9.6 stands in its place)`);
 
 /** Prints the model's answer to each question, the most likely tokens. */
 async function answer() {

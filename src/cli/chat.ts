@@ -7,16 +7,16 @@
 import { FalqonError } from "../errors.ts";
 import { Chat } from "../inference/chat.ts";
 import type { GenerateOptions } from "../inference/generate.ts";
-import { Model } from "../inference/model.ts";
 import { expectConversations } from "../inference/prompt.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
 import { group, text } from "./flags.ts";
 import { locate } from "./located.ts";
-import { frozenMethod } from "./method.ts";
+import { chosenTemplate } from "./chosen_template.ts";
 import { openDevice } from "./open_device.ts";
-import { noticesOn, type Terminal } from "./terminal.ts";
-import { GENERATION_FLAGS, GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
+import { loadRunnable } from "./runnable.ts";
+import type { Terminal } from "./terminal.ts";
+import { CHAT_FLAGS, GENERATION_FLAGS, GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
 
 /** The most tokens of an answer. */
 const MOST_TOKENS = 512;
@@ -37,6 +37,7 @@ export const chat: Command = command({
   argumentFor: "model",
   flags: {
     ...RUN_FLAGS,
+    ...CHAT_FLAGS,
     ...GPU_FLAGS,
     ...group("Generation", { system: text("TEXT", "What the model is told before all else") }),
     ...GENERATION_FLAGS,
@@ -46,10 +47,9 @@ export const chat: Command = command({
     needed(given, "model");
     const values = await locate(given, terminal);
     await using device = await openDevice(values, terminal);
-    const onNotice = noticesOn(terminal);
-    using model = await Model.load(needed(values, "model"), { device, onNotice });
+    const chatTemplate = await chosenTemplate(values);
+    using model = await loadRunnable(values, device, terminal, { chatTemplate });
     expectConversations(model.tokenizer, "chat");
-    await model.use(await frozenMethod(values, model.config, device, terminal));
     const chat = new Chat(model, { system: values.system });
     const options = { ...values, maxNewTokens: values.maxNewTokens ?? MOST_TOKENS };
     terminal.stderr("Say something; /help shows what else there is.\n");

@@ -5,9 +5,12 @@
  */
 
 import { readConfigFile } from "./config_file.ts";
+import { FalqonError } from "../errors.ts";
 import { UsageError } from "./errors.ts";
 import { type FlagTable, type FlagValues, kebabCase, parseFlags, path, toggle } from "./flags.ts";
 import { helpOf } from "./help.ts";
+import { inFlagWords, inWordsOf } from "./flag_words.ts";
+import { translateWords } from "./other_names.ts";
 import type { Command } from "./command_type.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -35,6 +38,7 @@ const EVERYWHERE = {
 export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
   const { name, summary, synopsis, argument, argumentFor } = spec;
   const flags = { ...spec.flags, ...EVERYWHERE };
+  const names = Object.keys(flags);
   const made: Command = {
     name,
     summary,
@@ -43,7 +47,7 @@ export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
     async run(args, terminal) {
       const hint = (text: string) => terminal.stderr(`note: ${text}\n`);
       const { values: { config, help, ...given }, words } = parseFlags<FlagTable>(
-        args,
+        translateWords(args, flags, hint),
         flags,
         hint,
       );
@@ -70,7 +74,16 @@ export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
       if (argument && word === undefined) {
         throw new UsageError(`Cannot ${name} without ${argument}: see ${name} --help`);
       }
-      return await spec.run(values as FlagValues<F>, terminal, words[0]) ?? 0;
+      try {
+        return await spec.run(
+          values as FlagValues<F>,
+          inWordsOf(terminal, names),
+          words[0],
+        ) ?? 0;
+      } catch (error) {
+        if (error instanceof FalqonError) error.message = inFlagWords(error.message, names);
+        throw error;
+      }
     },
   };
   return made;

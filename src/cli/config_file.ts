@@ -10,6 +10,7 @@ import { FileError } from "../errors.ts";
 import { toFileError } from "../io/file_error.ts";
 import { isJsonObject, readJson, showJson } from "../io/json.ts";
 import { type FlagTable, type FlagValues, type OnHint, readOptions } from "./flags.ts";
+import { translateKeys } from "./other_names.ts";
 
 /**
  * Reads options from a JSON or, by its ending, YAML file.
@@ -31,7 +32,13 @@ export async function readConfigFile<F extends FlagTable>(
         'write options by their names, as in {"batch-size": 8}',
     );
   }
-  return readOptions(content, flags, `"${path}"`, onHint);
+  const where = `"${path}"`;
+  return readOptions(
+    translateKeys(content, flags, where, onHint ?? (() => {})),
+    flags,
+    where,
+    onHint,
+  );
 }
 
 async function readYaml(path: string): Promise<unknown> {

@@ -60,7 +60,9 @@ export async function showDataset(
     ? given
     : given.split(evalFraction, seed).train;
   const located = await locate(values, terminal);
-  using files = await ModelFiles.open(needed(located, "model"));
+  using files = await ModelFiles.open(needed(located, "model"), {
+    chatTemplate: values.chatTemplate,
+  });
   const { tokenizer, config: { maxPositionEmbeddings, vocabSize } } = files;
   const { shuffle, shuffleBuffer, trainOnPrompt, skipBadRows } = values;
   const sequenceLength = values.sequenceLength ?? Math.min(512, maxPositionEmbeddings);

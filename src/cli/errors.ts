@@ -30,7 +30,31 @@ export function report(error: unknown, terminal: Terminal): number {
     if (error instanceof InterruptedError) return INTERRUPTED;
     return error instanceof UsageError ? 2 : 1;
   }
+  if (error instanceof Deno.errors.NotCapable) {
+    terminal.stderr(`error: ${missingPermission(error.message)}\n`);
+    return 1;
+  }
   const text = error instanceof Error ? error.stack ?? error.message : String(error);
   terminal.stderr(`unexpected error: ${text}\n`);
   return 1;
+}
+
+/** What each permission of Deno is for. */
+const PERMISSIONS: Readonly<Record<string, string>> = {
+  read: "the model, the rows and earlier results",
+  write: "the output folder, and downloads",
+  net: "models and data by name or address",
+  env: "what environment variables set, such as the hub's token",
+  ffi: "--provider dawn",
+};
+
+/** Deno's message with what the permission is for. */
+function missingPermission(message: string): string {
+  const [, kind, what = ""] = message.match(/^Requires (\w+) access(?: to (.*?))?, run again/s) ??
+    [];
+  if (kind === undefined) return message;
+  const purpose = PERMISSIONS[kind];
+  const to = what === "" ? "" : ` to ${what}`;
+  return `Deno does not allow ${kind} access${to}: start it with --allow-${kind} before the script's name` +
+    (purpose === undefined ? "" : `, for ${purpose}`);
 }

@@ -29,7 +29,8 @@ export async function findRate(
 ): Promise<number> {
   await using device = await openDevice(values, terminal);
   const onNotice = onceEach(noticesOn(terminal));
-  using model = await Model.load(needed(values, "model"), { device, onNotice });
+  const { chatTemplate } = values;
+  using model = await Model.load(needed(values, "model"), { device, chatTemplate, onNotice });
   const stop = new AbortController();
   let code = INTERRUPTED;
   using _ = terminal.onStop((given) => {
@@ -38,7 +39,7 @@ export async function findRate(
   });
   const what = evalData ? "held-out loss" : "loss of the last steps";
   try {
-    const { steps = 40, learningRate: __, ...options } = trainerOptions(values);
+    const { steps = 40, ...options } = trainerOptions(values);
     const { learningRate, tried } = await findLearningRate({
       ...options,
       model,

@@ -177,8 +177,9 @@ export function parseFlags<F extends FlagTable>(
   const valued = spellings(names.filter((name) => flags[name].placeholder !== null));
   const refuse = (word: string): never => {
     const [name] = word.split("=");
-    const known = nearest(name.replace(/^-+/, ""), names.map(kebabCase));
-    throw new UsageError(`There is no flag ${name}: did you mean --${known}?`);
+    const known = nearest(name.replace(/^-+(no-)?/, ""), names.map(kebabCase));
+    const remedy = known === null ? "--help lists those there are" : `did you mean --${known}?`;
+    throw new UsageError(`There is no flag ${name}: ${remedy}`);
   };
   const joined = attachValues(args, valued);
   const ambiguous = joined.find((word) => /^--?_(=|$)/.test(word)); // the parser's name for words
@@ -252,7 +253,8 @@ export function readOptions<F extends FlagTable>(
       : Object.keys(flags).find((name) => flags[name].alias?.includes(given));
     if (name === undefined) {
       const known = nearest(given, Object.keys(flags));
-      throw new UsageError(`There is no option "${key}" (in ${where}): did you mean "${known}"?`);
+      const remedy = known === null ? "--help lists those there are" : `did you mean "${known}"?`;
+      throw new UsageError(`There is no option "${key}" (in ${where}): ${remedy}`);
     }
     if (name in values) throw new UsageError(`The option "${key}" is there twice in ${where}`);
     if (name !== given) onHint(`"${key}" is called "${name}" now (in ${where})`);

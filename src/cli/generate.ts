@@ -4,26 +4,27 @@
  * @module
  */
 
-import { Model } from "../inference/model.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
 import { group, path, text } from "./flags.ts";
-import { frozenMethod } from "./method.ts";
 import { locate } from "./located.ts";
+import { chosenTemplate } from "./chosen_template.ts";
 import { openDevice } from "./open_device.ts";
 import type { Prompt } from "../inference/prompt.ts";
 import { UsageError } from "./errors.ts";
 import { readMessages, readText } from "./messages_file.ts";
-import { noticesOn, type Terminal } from "./terminal.ts";
-import { GENERATION_FLAGS, GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
+import { loadRunnable } from "./runnable.ts";
+import type { Terminal } from "./terminal.ts";
+import { CHAT_FLAGS, GENERATION_FLAGS, GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
 
 /** The command `generate`. */
 export const generate: Command = command({
   name: "generate",
   summary: "Continue a prompt or a conversation, showing the text as it comes",
-  synopsis: "--model MODEL (--prompt TEXT | --messages FILE) [options]",
+  synopsis: "--model MODEL (--prompt TEXT | --messages FILE)",
   flags: {
     ...RUN_FLAGS,
+    ...CHAT_FLAGS,
     ...GPU_FLAGS,
     ...group("Generation", {
       prompt: text("TEXT", "What to continue, as it is; - reads standard input"),
@@ -35,11 +36,9 @@ export const generate: Command = command({
     needed(given, "model");
     const prompt = await readPrompt(given, terminal);
     const values = await locate(given, terminal);
-    const folder = needed(values, "model");
     await using device = await openDevice(values, terminal);
-    using model = await Model.load(folder, { device, onNotice: noticesOn(terminal) });
-    const method = await frozenMethod(values, model.config, device, terminal);
-    await model.use(method);
+    const chatTemplate = await chosenTemplate(values);
+    using model = await loadRunnable(values, device, terminal, { chatTemplate });
     for await (const piece of model.generate(prompt, values)) terminal.stdout(piece);
     terminal.stdout("\n");
   },

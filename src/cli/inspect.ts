@@ -111,7 +111,7 @@ export const inspect: Command = command({
   },
 });
 
-/** Parameters by kind: the embedding, the linear layers of the blocks, the norms, the head. */
+/** Parameters by kind: embeddings, the linear layers of the blocks, the norms, the head, others. */
 function countParameters(config: ModelConfig): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const [name, shape] of modelTensorShapes(config)) {
@@ -125,7 +125,9 @@ function countParameters(config: ModelConfig): Record<string, number> {
       ? "attention"
       : name.includes("mlp")
       ? "mlp"
-      : "lm_head";
+      : name.startsWith("lm_head")
+      ? "lm_head"
+      : "other";
     counts[kind] = (counts[kind] ?? 0) + product(shape);
   }
   return counts;
@@ -203,13 +205,21 @@ function describeRotations({ transforms: { rotations } }: QuantizationConfig): s
 }
 
 function describe(config: ModelConfig): [string, string][] {
-  const { numHeads, numKeyValueHeads, tieWordEmbeddings } = config;
-  const deltaNets = config.plan.layers.filter(({ deltaNet }) => deltaNet).length;
+  const { tieWordEmbeddings, plan } = config;
+  const deltaNets = plan.layers.filter(({ deltaNet }) => deltaNet).length;
+  const heads = new Set(
+    plan.layers.flatMap(({ attention }) =>
+      attention
+        ? `${attention.heads} of ${attention.headDim}, ${attention.kvHeads} for keys and values`
+        : []
+    ),
+  );
+  const widths = new Set(plan.layers.map(({ mlp }) => mlp.width));
   return [
     ["layers", `${config.numLayers}${deltaNets > 0 ? `, ${deltaNets} of them delta nets` : ""}`],
     ["hidden size", `${config.hiddenSize}`],
-    ["feed-forward size", `${config.intermediateSize}`],
-    ["heads", `${numHeads} of ${config.headDim}, ${numKeyValueHeads} for keys and values`],
+    ["feed-forward size", [...widths].join(" and ")],
+    ["heads", [...heads].join("; ")],
     ["vocabulary", `${config.vocabSize}${tieWordEmbeddings ? ", tied with the head" : ""}`],
     ["context", `${config.maxPositionEmbeddings}`],
   ];

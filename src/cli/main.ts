@@ -22,7 +22,7 @@ import type { Terminal } from "./terminal.ts";
 import { train } from "./train.ts";
 
 /** Every command, in the order of help. */
-const COMMANDS: readonly Command[] = [
+export const COMMANDS: readonly Command[] = [
   train,
   evalCommand,
   generate,
@@ -44,7 +44,8 @@ const COMMANDS: readonly Command[] = [
  */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
   try {
-    const [name = "", ...rest] = args;
+    const asked = args[0] === "help" && args.length > 1; // `help train` is `train --help`
+    const [name = "", ...rest] = asked ? [args[1], "--help"] : args;
     if (["", "help", "--help", "-h"].includes(name)) {
       terminal.stdout(overview(COMMANDS));
       return 0;
@@ -56,7 +57,10 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
     const command = COMMANDS.find((command) => command.name === name);
     if (command) return await command.run(rest, terminal);
     const known = nearest(name, COMMANDS.map(({ name }) => name));
-    throw new UsageError(`There is no command "${name}": did you mean ${known}?`);
+    const remedy = known === null
+      ? `there are ${COMMANDS.map(({ name }) => name).join(", ")}`
+      : `did you mean ${known}?`;
+    throw new UsageError(`There is no command "${name}": ${remedy}`);
   } catch (error) {
     return report(error, terminal);
   }

@@ -9,6 +9,7 @@ import { evaluate, type EvaluateOptions } from "../inference/evaluate.ts";
 import { MERGE_FORMATS, mergeModel } from "../inference/merge.ts";
 import { Model } from "../inference/model.ts";
 import { readPeftAdapter } from "../io/peft.ts";
+import { chosenTemplate } from "./chosen_template.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
 import { openDataset } from "./data.ts";
@@ -59,6 +60,7 @@ export const merge: Command = command({
     await mergeModel(folder!, output, {
       ...(adapter !== undefined && { adapter: await readPeftAdapter(adapter) }),
       ...(saveAs && { saveAs }),
+      chatTemplate: await chosenTemplate({ adapter }),
       overwrite: overwrite ?? false,
       signal: interrupt.signal,
       onProgress: progressOn(terminal),

@@ -4,10 +4,13 @@
  * @module
  */
 
-/** The candidate that is most like `word`: the one the fewest typing mistakes away. */
-export function nearest(word: string, candidates: readonly string[]): string {
-  let best = candidates[0];
-  let fewest = Infinity;
+/**
+ * The candidate that is most like `word`: the one the fewest typing mistakes away. Null where even that
+ * one has more than a mistake in three letters: a far-fetched guess is worse than none.
+ */
+export function nearest(word: string, candidates: readonly string[]): string | null {
+  let best: string | null = null;
+  let fewest = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {
     const mistakes = editDistance(word, candidate);
     if (mistakes < fewest) [best, fewest] = [candidate, mistakes];

@@ -8,6 +8,7 @@
 import { dirname, join, resolve } from "node:path";
 import { OptionError } from "../errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
+import { CHAT_TEMPLATE_NAMES } from "../io/chat_templates.ts";
 import { exists } from "../io/exists.ts";
 import { referenceTo } from "../io/hub/names.ts";
 import { expectWritable } from "../io/writable.ts";
@@ -99,6 +100,10 @@ export async function writeOptions(
   for (const name of ["data", "evalData"] as const) {
     const given = options[name];
     if (given !== undefined) options[name] = await Promise.all(given.map(lastingName));
+  }
+  const { chatTemplate } = options;
+  if (chatTemplate !== undefined && !CHAT_TEMPLATE_NAMES.includes(chatTemplate)) {
+    options.chatTemplate = resolve(chatTemplate);
   }
   for (const name of OF_ONE_CALL) delete options[name];
   await writeFileAtomically(join(folder, OPTIONS_FILE), JSON.stringify(options, null, 2) + "\n");

@@ -47,6 +47,7 @@ export async function compareSaved(
       saved.loss.toFixed(4)
     } after\n`,
   );
-  using log = await TrainingLog.open(folder, step);
+  // The best step may have been saved: the lines of later ones stay.
+  using log = await TrainingLog.open(folder, Number.MAX_SAFE_INTEGER);
   await log.append([{ step, savedAs, evalLoss: loss, savedEvalLoss: saved.loss }]);
 }

@@ -6,6 +6,7 @@
 
 import { DATA_FORMATS } from "../data/file_kind.ts";
 import { PROVIDERS } from "../gpu/open.ts";
+import { CHAT_TEMPLATE_NAMES } from "../io/chat_templates.ts";
 import { BASE_TYPES } from "../layers/storage/base_weight.ts";
 import type { METHOD_FLAGS } from "./method_flags.ts";
 import { SCHEDULES } from "../train/schedule.ts";
@@ -50,6 +51,18 @@ export const RUN_FLAGS = group("Model", {
       "fp8 for a model stored so, else f32",
     ),
     "precision",
+  ),
+});
+
+/** How conversations become text. */
+export const CHAT_FLAGS = group("Model", {
+  chatTemplate: text(
+    "NAME|FILE",
+    `Chat template for rows and prompts that are messages: ${
+      CHAT_TEMPLATE_NAMES.join(", ")
+    }, or a ` +
+      "Jinja file",
+    "the model's own",
   ),
 });
 

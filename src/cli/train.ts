@@ -12,6 +12,7 @@ import type { Device } from "../gpu/device.ts";
 import { Model } from "../inference/model.ts";
 import { formOf } from "../inference/save_model.ts";
 import { LOG_FILE } from "../train/log.ts";
+import type { TrainingMetrics } from "../train/metrics.ts";
 import type { HeldOutLoss } from "../train/metrics.ts";
 import { evaluationShape } from "../train/options.ts";
 import { Trainer } from "../train/trainer.ts";
@@ -24,6 +25,8 @@ import { findRate } from "./find_rate.ts";
 import { methodName, savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
+import { estimateRows } from "./row_estimate.ts";
+import { StatusLine } from "./status_line.ts";
 import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
 import { compareSaved, ROUNDED_UNKNOWN } from "./saved_loss.ts";
 import { noticesOn, type Terminal } from "./terminal.ts";
@@ -38,7 +41,9 @@ export const train: Command = command({
   run,
 });
 
-async function run(given: TrainValues, terminal: Terminal): Promise<number> {
+async function run(given: TrainValues, plain: Terminal): Promise<number> {
+  using line = new StatusLine(plain);
+  const { terminal } = line;
   const { resumeFrom } = given;
   const named = resumeFrom === undefined ? given : await resumedOptions(resumeFrom, given);
   const output = named.outputDir ?? "./out";
@@ -54,8 +59,11 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   if (values.findLearningRate) return await findRate(values, { data, evalData }, terminal);
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
+  line.phase("loading the model", () => `, ${formatBytes(device.allocatedBytes)} on the GPU`);
   const onNotice = noticesOn(terminal);
-  const model = training.use(await Model.load(folder, { device, onNotice }));
+  const model = training.use(
+    await Model.load(folder, { device, chatTemplate: values.chatTemplate, onNotice }),
+  );
   const trainer = training.use(
     await Trainer.create({
       ...trainerOptions(values),
@@ -73,6 +81,7 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const form = { saveAs: values.saveAs, rotated: values.saveRotated, seed: trainer.options.seed };
   formOf(await model.network(), form); // an error before anything is trained
   introduce(terminal, values, device, trainer);
+  line.phase("evaluating the held-out rows");
   if (evalData && trainer.evaluations.length === 0) await trainer.evaluate();
   const before = trainer.evaluations.at(0);
   if (before) terminal.stderr(`held-out loss before: ${before.loss.toFixed(4)}\n`);
@@ -80,8 +89,9 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const begun = performance.now();
   const first = trainer.step;
   const stopped = await watch(
-    terminal,
+    line,
     trainer,
+    data,
     () => writeOptions(output, values, trainer.options),
   );
   for (const warning of dataWarnings(trainer.dataStatistics)) {
@@ -96,11 +106,13 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
     return stopped;
   }
   const last = trainer.evaluations.at(-1);
+  line.phase("saving");
   if (values.loadBest) await trainer.restoreBest();
   const { rounded } = await trainer.save(output, {
     ...form,
     overwrite: overwrite || resumeFrom !== undefined,
   });
+  line.show(null);
   const seconds = (performance.now() - begun) / 1000;
   const steps = (values.loadBest && last ? last.step : trainer.step) - first;
   const time = formatDuration(seconds);
@@ -155,17 +167,25 @@ async function openData(
  * @returns The exit code if it was asked to end; else null.
  */
 async function watch(
-  terminal: Terminal,
+  line: StatusLine,
   trainer: Trainer,
+  data: Dataset,
   begun: () => Promise<void>,
 ): Promise<number | null> {
   let stopped: number | null = null;
-  using _ = terminal.onStop((code) => {
+  using _ = line.terminal.onStop((code) => {
     stopped = code;
     trainer.stop();
   });
-  const { totalSteps, step: firstStep, options: { logEvery } } = trainer;
-  using progress = new Progress(terminal, { firstStep, totalSteps, logEvery });
+  const { totalSteps, step: firstStep, options: { logEvery, epochs = 1 } } = trainer;
+  const rows = totalSteps === null ? await estimateRows(data) : null;
+  const estimate = ({ step, tokens }: TrainingMetrics): number | null => {
+    const { dataStatistics: read } = trainer;
+    return rows === null ? null : stepsOf(epochs * rows * read.tokens / read.rows, tokens / step);
+  };
+  const activity = () => trainer.activity === "training" ? null : trainer.activity;
+  const options = { firstStep, totalSteps, logEvery, estimate, activity, line };
+  using progress = new Progress(line.terminal, options);
   let written = false;
   for await (const metrics of trainer.run()) {
     // Before the first checkpoint, and not before there is something to go on with.
@@ -174,6 +194,11 @@ async function watch(
     progress.update(metrics);
   }
   return stopped;
+}
+
+/** Steps of so many tokens each that the data needs. */
+function stepsOf(tokens: number, perStep: number): number | null {
+  return tokens > 0 && perStep > 0 ? Math.ceil(tokens / perStep) : null;
 }
 
 function introduce(

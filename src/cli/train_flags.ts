@@ -17,12 +17,20 @@ import {
   toggle,
   whole,
 } from "./flags.ts";
-import { GPU_FLAGS, OPTIMIZER_FLAGS, ROW_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
+import {
+  CHAT_FLAGS,
+  GPU_FLAGS,
+  OPTIMIZER_FLAGS,
+  ROW_FLAGS,
+  SHAPE_FLAGS,
+  STEP_FLAGS,
+} from "./shared_flags.ts";
 import { METHOD_FLAGS } from "./method_flags.ts";
 
 /** Every flag of `train`. */
 export const TRAIN_FLAGS = {
   ...group("Model", { model: path("MODEL", "Model folder, or ORG/NAME[@REVISION] on the hub") }),
+  ...CHAT_FLAGS,
   ...GPU_FLAGS,
   ...ROW_FLAGS,
   ...group("Data", {

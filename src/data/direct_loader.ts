@@ -14,13 +14,13 @@ import { DataError, OptionError } from "../errors.ts";
 import { BatchBuilder } from "./batch.ts";
 import type { Dataset } from "./dataset.ts";
 import { showToken } from "../io/show_token.ts";
+import { type EncodedRow, encodeRows } from "./encode_rows.ts";
 import { fit } from "./truncate.ts";
 import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } from "./options.ts";
 import { packFirstFit } from "./packing.ts";
 import { Random } from "../numerics/random.ts";
 import { ShuffleBuffer } from "./shuffle.ts";
 import { countUnused, emptyStatistics } from "./statistics.ts";
-import { tokenize } from "./tokenize.ts";
 import type {
   Batch,
   Document,
@@ -36,6 +36,9 @@ import type {
  * padding, few enough that a window is tokenised in a fraction of a second.
  */
 const WINDOW_ROWS = 64;
+
+/** Rows that the tokenizer is given at once: enough to keep every core of the machine at work. */
+const CHUNK_ROWS = 64;
 
 /** Documents that are packed together, and the state before them. */
 interface Window {
@@ -152,12 +155,11 @@ export class DirectLoader implements Loader {
     let tokens = 0;
     const open = (): Window => ({ drawn, statistics: { ...this.#statistics }, documents: [] });
     let window = open();
-    for await (const rows of this.#drawnRows(epoch)) {
+    for await (const { skipped, rows } of this.#encodedRows(epoch, skip)) {
+      drawn += skipped;
+      if (skipped > 0 && drawn === skip) window = open();
       for (const row of rows) {
-        if (drawn++ < skip) {
-          if (drawn === skip) window = open();
-          continue;
-        }
+        drawn++;
         for (const document of this.#documents(row)) {
           window.documents.push(document);
           tokens += document.ids.length;
@@ -178,6 +180,34 @@ export class DirectLoader implements Loader {
     if (window.documents.length > 0) yield window;
   }
 
+  /**
+   * The rows of an epoch after the first `skip`, in chunks, with how many were skipped before. A chunk
+   * is encoded while the one before it is in use.
+   */
+  async *#encodedRows(
+    epoch: number,
+    skip: number,
+  ): AsyncGenerator<{ skipped: number; rows: EncodedRow[] }, void, void> {
+    const { trainOnPrompt } = this.#options;
+    let left = skip;
+    let ahead: { skipped: number; encoded: Promise<EncodedRow[]> } | null = null;
+    for await (const rows of this.#drawnRows(epoch)) {
+      for (let first = 0; first < rows.length; first += CHUNK_ROWS) {
+        const chunk = rows.slice(first, first + CHUNK_ROWS);
+        const skipped = Math.min(left, chunk.length);
+        left -= skipped;
+        const next = {
+          skipped,
+          encoded: encodeRows(chunk.slice(skipped), this.#dataset, this.#encoder, trainOnPrompt),
+        };
+        next.encoded.catch(() => {}); // thrown where it is awaited, if it is
+        if (ahead !== null) yield { skipped: ahead.skipped, rows: await ahead.encoded };
+        ahead = next;
+      }
+    }
+    if (ahead !== null) yield { skipped: ahead.skipped, rows: await ahead.encoded };
+  }
+
   /** The rows of an epoch in the order of training. */
   async *#drawnRows(epoch: number): AsyncGenerator<RawRow[], void, void> {
     const { shuffle, shuffleBuffer, seed } = this.#options;
@@ -193,33 +223,28 @@ export class DirectLoader implements Loader {
   }
 
   /** The documents of a row; none when the row is bad and bad rows are skipped. */
-  #documents(row: RawRow): Document[] {
-    const { skipBadRows, trainOnPrompt, sequenceLength } = this.#options;
+  #documents({ row, unused, result }: EncodedRow): Document[] {
+    const { skipBadRows, sequenceLength } = this.#options;
     const statistics = this.#statistics;
     statistics.rows++;
-    let example;
-    try {
-      const where = this.#dataset.locate(row);
-      const parsed = this.#dataset.parse(row, (columns) => countUnused(statistics, columns));
-      example = tokenize(parsed, this.#encoder, trainOnPrompt, where);
-    } catch (error) {
-      if (!skipBadRows || !(error instanceof DataError)) throw error;
+    if (unused.length > 0) countUnused(statistics, unused);
+    if (result instanceof Error) {
+      if (!skipBadRows || !(result instanceof DataError)) throw result;
       statistics.badRows++;
       // Rows come shuffled, but the first in the order of the data is where one looks.
       const place = (row.file ?? 0) * 2 ** 32 + row.index;
       if (statistics.firstBadPlace === null || place < statistics.firstBadPlace) {
-        statistics.firstBadRow = error.message;
+        statistics.firstBadRow = result.message;
         statistics.firstBadPlace = place;
       }
       return [];
     }
-    if (example === null) {
-      statistics.allMasked++;
-      return [];
-    }
-    // Never skipped as a bad row: the tokenizer does not belong to the model.
-    this.#checkVocabulary(example, row);
-    return fit(example, sequenceLength, this.#encoder?.bosTokenId ?? null, statistics);
+    if (result.length === 0) statistics.allMasked++;
+    return result.flatMap((example) => {
+      // Never skipped as a bad row: the tokenizer does not belong to the model.
+      this.#checkVocabulary(example, row);
+      return fit(example, sequenceLength, this.#encoder?.bosTokenId ?? null, statistics);
+    });
   }
 
   /** What fills up rows: a token that the model has, since a tokenizer may have more. */

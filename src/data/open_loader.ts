@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Tokenizer } from "../io/tokenizer.ts";
+import { Tokenizer, type TokenizerOptions } from "../io/tokenizer.ts";
 import type { Dataset } from "./dataset.ts";
 import { DirectLoader } from "./direct_loader.ts";
 import { checkInteger } from "../checks.ts";
@@ -19,6 +19,8 @@ export interface OpenLoaderOptions extends LoaderOptions {
   dataset: Dataset;
   /** Folder with `tokenizer.json`, from which a worker loads its own tokenizer. */
   tokenizerFolder?: string;
+  /** How it loads it. */
+  tokenizerOptions?: TokenizerOptions;
   /** A loaded tokenizer, used where there is no worker. */
   encoder?: TokenEncoder;
   /** Read and tokenise in a worker where possible (default). */
@@ -40,13 +42,17 @@ export interface OpenLoaderOptions extends LoaderOptions {
  * @throws {FileError} when the tokenizer cannot be read.
  */
 export async function openLoader(options: OpenLoaderOptions): Promise<Loader> {
-  const { dataset, tokenizerFolder, encoder, worker = true, prefetch = 16, ...rest } = options;
+  const { dataset, tokenizerFolder, tokenizerOptions, encoder, worker = true, ...others } = options;
+  const { prefetch = 16, ...rest } = others;
+  const tokenizer = tokenizerFolder === undefined
+    ? null
+    : { folder: tokenizerFolder, options: tokenizerOptions };
   checkInteger("prefetch", prefetch, 1);
   const { descriptor } = dataset;
-  if (worker && descriptor !== null && (tokenizerFolder !== undefined || encoder === undefined)) {
-    return new PrefetchLoader(descriptor, tokenizerFolder ?? null, rest, prefetch);
+  if (worker && descriptor !== null && (tokenizer !== null || encoder === undefined)) {
+    return new PrefetchLoader(descriptor, tokenizer, rest, prefetch);
   }
   const loaded = encoder ??
-    (tokenizerFolder === undefined ? null : await Tokenizer.load(tokenizerFolder));
+    (tokenizer === null ? null : await Tokenizer.load(tokenizer.folder, tokenizer.options));
   return new DirectLoader(dataset, loaded, rest);
 }

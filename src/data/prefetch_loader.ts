@@ -10,12 +10,17 @@ import { checkInteger } from "../checks.ts";
 import { type LoaderOptions, resolveLoaderOptions } from "./options.ts";
 import { emptyStatistics } from "./statistics.ts";
 import type { Batch, Loader, LoaderPosition, LoaderStatistics } from "./types.ts";
-import { unpackError, type WorkerReply, type WorkerRequest } from "./worker_protocol.ts";
+import {
+  type TokenizerPlace,
+  unpackError,
+  type WorkerReply,
+  type WorkerRequest,
+} from "./worker_protocol.ts";
 
 /** Yields the batches of a worker, which makes several ahead of time. */
 export class PrefetchLoader implements Loader {
   readonly #dataset: FileDatasetDescriptor;
-  readonly #tokenizerFolder: string | null;
+  readonly #tokenizer: TokenizerPlace | null;
   readonly #options: LoaderOptions;
   readonly #ahead: number;
   readonly #stops = new Set<() => void>();
@@ -26,19 +31,19 @@ export class PrefetchLoader implements Loader {
    * A loader that has started no worker yet.
    *
    * @param dataset The `descriptor` of a dataset over a file.
-   * @param tokenizerFolder May be null when all rows are `input_ids`.
+   * @param tokenizer May be null when all rows are `input_ids`.
    * @param ahead Batches made ahead of time.
    * @throws {OptionError} when an option is out of range.
    */
   constructor(
     dataset: FileDatasetDescriptor,
-    tokenizerFolder: string | null,
+    tokenizer: TokenizerPlace | null,
     options: LoaderOptions,
     ahead: number,
   ) {
     checkInteger("prefetch", ahead, 1);
     this.#dataset = dataset;
-    this.#tokenizerFolder = tokenizerFolder;
+    this.#tokenizer = tokenizer;
     this.#options = resolveLoaderOptions(options);
     this.#ahead = ahead;
   }
@@ -84,7 +89,7 @@ export class PrefetchLoader implements Loader {
       send({
         kind: "begin",
         dataset: this.#dataset,
-        tokenizerFolder: this.#tokenizerFolder,
+        tokenizer: this.#tokenizer,
         options: this.#options,
         from,
         credits: this.#ahead,

@@ -14,6 +14,14 @@ export interface TokenizedExample {
   promptLength: number;
 }
 
+/** A document to be: what it needs of the tokenizer. */
+export interface TokenPlan {
+  /** The texts to encode, without special tokens. */
+  texts: string[];
+  /** The document, from the ids of each text. */
+  finish(encoded: ArrayLike<number>[]): TokenizedExample;
+}
+
 /** The labels under which every token is a target: the ids, shared. */
 export function allTargets(ids: Uint32Array): Int32Array {
   return new Int32Array(ids.buffer, ids.byteOffset, ids.length);

@@ -11,8 +11,16 @@ export const IGNORED_LABEL: number = -100;
 
 /** The part of a tokenizer that the data path uses. */
 export interface TokenEncoder {
-  /** Token ids of `text`; the loader adds the special tokens itself. */
-  encode(text: string, options: { addSpecialTokens: boolean }): number[];
+  /** Token ids of each text, without the special tokens that begin or end one. */
+  encodeBatch(
+    texts: readonly string[],
+    options: { addSpecialTokens: false },
+  ): Promise<ArrayLike<number>[]>;
+  /**
+   * The special tokens that the tokenizer puts before a text and after it, where its ids do not have
+   * them already.
+   */
+  around(ids: ArrayLike<number>): { before: readonly number[]; after: readonly number[] };
   /** The spelling of a token, for messages; null for an id that has none. */
   tokenOf?(id: number): string | null;
   /** Id that starts a document, or null if the model has none. */
@@ -22,16 +30,28 @@ export interface TokenEncoder {
   /** Id that fills up rows, or null if the model has none. */
   readonly padTokenId: number | null;
   /** Turns a conversation into text, or null if the model has no template. */
-  readonly chatTemplate: {
-    render(
-      messages: readonly ChatMessage[],
-      options: {
-        addGenerationPrompt: boolean;
-        /** What else the template may name, such as `tools`. */
-        variables?: Readonly<Record<string, unknown>>;
-      },
-    ): string;
-  } | null;
+  readonly chatTemplate: ConversationRenderer | null;
+}
+
+/** The part of a chat template that the data path uses. */
+export interface ConversationRenderer {
+  /** The text of a conversation. */
+  render(
+    messages: readonly ChatMessage[],
+    options: {
+      addGenerationPrompt: boolean;
+      /** What else the template may name, such as `tools`. */
+      variables?: Readonly<Record<string, unknown>>;
+    },
+  ): string;
+  /**
+   * Where the template says itself what the model writes (`{% generation %}`), as UTF-16 ranges of the
+   * text; null where it does not.
+   */
+  generated?(
+    messages: readonly ChatMessage[],
+    variables?: Readonly<Record<string, unknown>>,
+  ): [start: number, end: number][] | null;
 }
 
 /** One row as a source gives it, not yet parsed: cheap to shuffle and to skip. */

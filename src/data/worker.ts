@@ -23,8 +23,8 @@ let creditArrived = () => {};
 async function run(request: WorkerRequest & { kind: "begin" }): Promise<void> {
   try {
     credits = request.credits;
-    const { tokenizerFolder } = request;
-    const tokenizer = tokenizerFolder === null ? null : await Tokenizer.load(tokenizerFolder);
+    const place = request.tokenizer;
+    const tokenizer = place === null ? null : await Tokenizer.load(place.folder, place.options);
     const dataset = Dataset.fromDescriptor(request.dataset);
     const loader = new DirectLoader(dataset, tokenizer, request.options);
     for await (const batch of loader.batches(request.from)) {

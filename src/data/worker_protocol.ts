@@ -7,16 +7,25 @@
 
 import * as errors from "../errors.ts";
 import type { FileDatasetDescriptor } from "./dataset.ts";
+import type { TokenizerOptions } from "../io/tokenizer.ts";
 import type { LoaderOptions } from "./options.ts";
 import type { Batch, LoaderPosition, LoaderStatistics } from "./types.ts";
+
+/** All that a worker needs to load the same tokenizer. */
+export interface TokenizerPlace {
+  /** Folder with `tokenizer.json`. */
+  folder: string;
+  /** As the tokenizer was loaded. */
+  options?: TokenizerOptions;
+}
 
 /** Messages to the worker. */
 export type WorkerRequest =
   | {
     kind: "begin";
     dataset: FileDatasetDescriptor;
-    /** Folder of the tokenizer, or null when all rows are `input_ids`. */
-    tokenizerFolder: string | null;
+    /** Where the tokenizer is, or null when all rows are `input_ids`. */
+    tokenizer: TokenizerPlace | null;
     options: LoaderOptions;
     from: LoaderPosition | undefined;
     credits: number;

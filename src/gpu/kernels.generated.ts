@@ -20,6 +20,7 @@ export type KernelName =
   | "attention_tensor_queries"
   | "cache_append"
   | "column_sums"
+  | "columns"
   | "copy_codes"
   | "count"
   | "cross_entropy"
@@ -82,6 +83,7 @@ export type KernelName =
   | "rope"
   | "rotate"
   | "row_norm_factors"
+  | "scale"
   | "scale_columns"
   | "soft_cap"
   | "sum"
@@ -203,6 +205,9 @@ fn exchanged(y: u32, dim: u32) -> f32 {
   let quad = dim / 4u;
   //! if DIM_GROUPS == 1
   return right[y / UNROLL][y % UNROLL][quad][dim % 4u];
+  //! elif DIM_GROUPS == 4
+  let slice = y % 4u + quad / RIGHT_SLOTS * 4u;
+  return right[slice / UNROLL][slice % UNROLL][quad % RIGHT_SLOTS][dim % 4u];
   //! else
   let slice = y + quad / RIGHT_SLOTS * ROW_GROUPS;
   return right[slice / UNROLL][slice % UNROLL][quad % RIGHT_SLOTS][dim % 4u];
@@ -210,11 +215,27 @@ fn exchanged(y: u32, dim: u32) -> f32 {
 }
 
 // Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`, where
-// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS, at most 2. To be
-// called by the whole workgroup.
+// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS. For the 4 of the
+// widest heads, half of the groups take turns. To be called by the whole workgroup.
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
+  //! if DIM_GROUPS == 4
+  var rotated: Dims;
+  for (var turn = 0u; turn < 2u; turn += 1u) {
+  let mine = y / 4u == turn;
+  workgroupBarrier();
+  if (mine) {
+  //! unroll g 0 DIM_GROUPS
+  //! unroll j 0 GROUP_VECTORS
+  right[(y % 4u + \${g}u * 4u) / UNROLL][(y % 4u + \${g}u * 4u) % UNROLL][x + \${j}u * COLUMN_THREADS] =
+    dims[$g * GROUP_VECTORS + $j];
+  //! end
+  //! end
+  }
+  workgroupBarrier();
+  if (mine) {
+  //! else
   workgroupBarrier();
   //! unroll g 0 DIM_GROUPS
   //! unroll j 0 GROUP_VECTORS
@@ -224,6 +245,7 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   //! end
   workgroupBarrier();
   var rotated: Dims;
+  //! end
   let half = params.head_pairs;
   let position = positions[token];
   //! unroll j 0 DIM_VECTORS
@@ -238,6 +260,10 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     //! if QUERY_BETA
     rotated[$j] *= query_scale(position);
     //! end
+  }
+  //! end
+  //! if DIM_GROUPS == 4
+  }
   }
   //! end
   return rotated;
@@ -538,6 +564,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // - a thread makes the score of one key, even dims before odd ones in each slice of 16;
 // - a thread for each pair of dims adds up the values, key after key;
 // - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
+// With WIDE, for heads over 256, a thread has a second pair of dims, FIRST_SUMMING further.
 // With WINDOW its first tile is that kernel's as well: the first key that the first of a tile of ROWS queries sees.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 
@@ -579,7 +606,11 @@ const TILES = THREADS / COLUMNS;
 const PAIRS = 8u; // pairs of dims in a slice
 const FIRST_SUMMING = THREADS / 2u; // the first thread that adds up weights: there are no more pairs of dims
 
+//! if WIDE
+var<workgroup> query: array<vec2<f32>, THREADS>; // zeros behind the head
+//! else
 var<workgroup> query: array<vec2<f32>, FIRST_SUMMING>; // zeros behind the head
+//! end
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> tile_maxima: array<f32, TILES>;
 var<workgroup> weights: array<f32, THREADS>;
@@ -593,6 +624,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread < params.head_pairs) { query[thread] = wide(q[params.q_column + head * params.head_pairs + thread]); }
   let scale = params.scale * LOG2_E;
   let column = head_start + min(thread, params.head_pairs - 1u);
+  //! if WIDE
+  let other_column = head_start + min(thread + FIRST_SUMMING, params.head_pairs - 1u);
+  var other = vec2<f32>();
+  //! end
   let x = (thread - FIRST_SUMMING) % COLUMN_THREADS;
   let tile = thread / COLUMNS;
 
@@ -649,8 +684,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       maximum = max(maximum, tile_maxima[t]);
       let decay = exp2(before - maximum);
       let first_weight = t * COLUMNS;
+      //! if WIDE
+      if (thread < FIRST_SUMMING) {
+      //! else
       if (thread < params.head_pairs) {
+      //! end
         result *= decay;
+        //! if WIDE
+        other *= decay;
+        //! end
         for (var i = 0u; i < COLUMNS; i += 8u) {
           let key = first + first_weight + i;
           //! unroll k 0 8
@@ -658,6 +700,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           //! end
           //! unroll k 0 8
           result = fma(vec2<f32>(weights[first_weight + i + \${k}u]), value$k, result);
+          //! end
+          //! if WIDE
+          //! unroll k 0 8
+          let further$k = wide(value_cache[min(key + \${k}u, end - 1u) * params.cache_pitch + other_column]);
+          //! end
+          //! unroll k 0 8
+          other = fma(vec2<f32>(weights[first_weight + i + \${k}u]), further$k, other);
+          //! end
           //! end
         }
       } else if (thread >= FIRST_SUMMING) {
@@ -671,10 +721,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   if (thread >= FIRST_SUMMING && thread - FIRST_SUMMING < COLUMN_THREADS) { sums[x] = sum; }
   workgroupBarrier();
+  //! if WIDE
+  if (thread < FIRST_SUMMING) {
+  //! else
   if (thread < params.head_pairs) {
+  //! end
     var total = 0.0;
     for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
     put_output(head * params.head_pairs + thread, result / total);
+    //! if WIDE
+    if (thread + FIRST_SUMMING < params.head_pairs) {
+      put_output(head * params.head_pairs + thread + FIRST_SUMMING, other / total);
+    }
+    //! end
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {
@@ -2347,7 +2406,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads. Heads over 192 would need 19 KB: their combinations
-// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way.
+// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way; those of
+// heads over 256 in 4 groups.
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS, in DIM_GROUPS of GROUP_VECTORS, and ROW_VECTORS for the head size, LEFT_LOADS
 // (left vec4 pairs per slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
@@ -2643,6 +2703,49 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   sum *= factors[params.column / 4u + vector];
 //! end
   partials[group.y * params.vectors + id.x] = select(vec4<f32>(), params.alpha * sum, inside);
+}
+`,
+  "columns.wgsl": `// Columns of a matrix, to columns of another one: as they are, times a factor, or added to what is there (MODE copied,
+// scaled, added).
+//
+// Shapes: \`from\` and \`to\` by rows, each with a pitch and a first column; f32, or with MODE copied words of any type: two
+// elements of f16. Memory-bound; one thread per element or word, neighbours side by side.
+//! include linear_grid.wgsl
+
+//! if MODE == copied
+alias Element = u32;
+//! else
+alias Element = f32;
+//! end
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  column: u32, pitch: u32, // of \`from\`
+  to_column: u32, to_pitch: u32,
+  factor: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> source: array<Element>;
+@group(0) @binding(2) var<storage, read_write> target_columns: array<Element>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  if (item >= params.rows * params.cols) { return; }
+  let row = item / params.cols;
+  let c = item % params.cols;
+  let value = source[row * params.pitch + params.column + c];
+  let at = row * params.to_pitch + params.to_column + c;
+//! if MODE == copied
+  target_columns[at] = value;
+//! elif MODE == scaled
+  target_columns[at] = params.factor * value;
+//! else
+  target_columns[at] += value;
+//! end
 }
 `,
   "copy_codes.wgsl": `// Copies rows of codes of one byte into panels: to[to_row + r][c] = from[from_row + r][c], zeros past the columns.
@@ -7632,10 +7735,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   "qk_norm.wgsl": `// RMSNorm of queries and keys, and with ROTATED the rotary position embedding behind it, on the way from one merged
 // matrix of q, k and v to another, which attention reads:
 //   output[row] = rotated(qkv[row] · rstd[row] · (offset + weight)),  rstd[row] = 1 / sqrt(mean(qkv[row]²) + eps)
-// Values are copied. The raw queries and keys stay, as the gradient of the norm needs them.
+// What becomes of values is VALUES: \`copied\`, \`normed\` without a weight, or \`keys\`: there are none in qkv, and the keys,
+// normed without a weight and not rotated, are the values. The raw queries and keys stay, as the gradient of the norm
+// needs them.
 //
 // Shapes: qkv and output [tokens, ·], f32 or with VEC4 also f16 (QKV), computed in f32 and rounded once; weights f32, one
-// row each; with STATISTICS rstd f32 [tokens, q_rows + k_rows], for the gradients. Rows: see qk_norm_rows.wgsl.
+// row each; with STATISTICS rstd f32 [tokens, ·], for the gradients: of q_rows + k_rows rows, and with VALUES normed of
+// k_rows more. Rows: see qk_norm_rows.wgsl.
 //
 // Idea: bound by memory. A thread takes planes (i, i + half) of heads, so that it has both components that a rotation
 // mixes, and keeps what it read, LOADS pairs of vectors. Values are rows like those of keys.
@@ -7658,6 +7764,7 @@ struct Params {
   q_vectors: u32, k_vectors: u32,
   q_column: u32, k_column: u32, v_column: u32,
   pitch: u32,
+  out_pitch: u32,
   half: u32, // vectors of half a head
   rstd_pitch: u32,
   eps: f32,
@@ -7691,13 +7798,29 @@ fn narrow(values: Values) -> vec2<u32> { return saturated_halves(values); }
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let normed_rows = params.q_rows + params.k_rows;
+//! if VALUES == keys
+  let count = normed_rows;
+//! else
   let count = normed_rows + params.k_rows;
+//! end
   let item = linear_index(group, groups) * ROWS + thread / ROW_THREADS;
   let known = item < params.tokens * count;
   // The last row stands in for rows that are missing: read, not written.
   var row = row_of(min(item, params.tokens * count - 1u), count);
+  // Queries and keys have the same columns in the output.
+  var out_at = row.at - row.token * params.pitch;
+//! if VALUES == keys
+  let is_key = row.index >= params.q_rows;
+  let values_at = row.token * params.out_pitch + params.v_column + out_at - params.k_column;
+//! else
   let is_value = row.index >= normed_rows;
-  if (is_value) { row.at += params.v_column - (params.k_column + params.k_rows * row.vectors); }
+  if (is_value) {
+    let place = out_at - (params.k_column + params.k_rows * row.vectors);
+    row.at += params.v_column - (params.k_column + params.k_rows * row.vectors);
+    out_at = params.v_column + place;
+  }
+//! end
+  out_at += row.token * params.out_pitch;
 
   // The first components of planes, in vectors, and their other components half a head further.
   let pairs = row.vectors / 2u;
@@ -7714,7 +7837,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   let row_rstd = 1.0 / sqrt(row_sum(squares, thread) / f32(row.vectors * WIDTH) + params.eps);
 //! if STATISTICS
-  if (known && !is_value && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
+//! if VALUES == copied
+  let counts = !is_value;
+//! else
+  let counts = true;
+//! end
+  if (known && counts && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
 //! end
 
 //! if ROTATED
@@ -7723,8 +7851,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! end
 //! unroll i 0 LOADS
-  let c_$i = a_$i * row_rstd * factor_at(row, place_$i);
-  let d_$i = b_$i * row_rstd * factor_at(row, place_$i + params.half);
+  let n_$i = a_$i * row_rstd;
+  let m_$i = b_$i * row_rstd;
+  let c_$i = n_$i * factor_at(row, place_$i);
+  let d_$i = m_$i * factor_at(row, place_$i + params.half);
 //! if ROTATED
   let angle_$i = rotation(positions[row.token], known_$i % params.half * WIDTH + LANES);
 //! if QUERY_BETA
@@ -7739,19 +7869,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let f_$i = d_$i;
 //! end
   if (known && pair_$i < pairs) {
-    output[row.at + place_$i] = narrow(select(e_$i, a_$i, is_value));
-    output[row.at + place_$i + params.half] = narrow(select(f_$i, b_$i, is_value));
+//! if VALUES == copied
+    output[out_at + place_$i] = narrow(select(e_$i, a_$i, is_value));
+    output[out_at + place_$i + params.half] = narrow(select(f_$i, b_$i, is_value));
+//! elif VALUES == normed
+    output[out_at + place_$i] = narrow(select(e_$i, n_$i, is_value));
+    output[out_at + place_$i + params.half] = narrow(select(f_$i, m_$i, is_value));
+//! else
+    output[out_at + place_$i] = narrow(e_$i);
+    output[out_at + place_$i + params.half] = narrow(f_$i);
+    if (is_key) {
+      output[values_at + place_$i] = narrow(n_$i);
+      output[values_at + place_$i + params.half] = narrow(m_$i);
+    }
+//! end
   }
 //! end
 }
 `,
-  "qk_norm_backward.wgsl": `// Gradient of the RMSNorm of queries and keys with respect to its input, in place. With x a row of qkv,
-// g = gradient · (offset + weight) and n = x · rstd:
+  "qk_norm_backward.wgsl": `// Gradient of the RMSNorm of queries and keys with respect to its input, in place, or with OUT into another matrix. With
+// x a row of qkv, g = gradient · (offset + weight) and n = x · rstd:
 //   d_qkv[row] = rstd · (g − n · mean(g · n))
-// The gradient comes rotated back from the gradient of attention, as of what was normed; that of the values stays.
+// The gradient comes rotated back from the gradient of attention, as of what was normed. VALUES is what the forward made
+// of values. That of values that were copied stays. Those that were normed have rows behind those of keys, without a
+// weight. Where the keys were the values, g is the sum of both: they share x and rstd.
 //
-// Shapes: qkv [tokens, ·], f32 or with VEC4 also f16 (QKV), as the forward read it; d_qkv [tokens, ·], f32, with the same
-// columns; weights f32, one row each; rstd f32 [tokens, q_rows + k_rows]. Rows: see qk_norm_rows.wgsl.
+// Shapes: qkv and out [tokens, ·], with the same columns, qkv f32 or with VEC4 also f16 (QKV), as the forward read it;
+// d_qkv [tokens, ·], f32, with the columns of the forward's output; weights f32, one row each; rstd as the forward wrote
+// it. Rows: see qk_norm_rows.wgsl.
 // Idea: bound by memory. A thread keeps what it read of a row, LOADS vectors.
 //! include linear_grid.wgsl
 //! if VEC4
@@ -7766,7 +7911,9 @@ struct Params {
   q_rows: u32, k_rows: u32,
   q_vectors: u32, k_vectors: u32,
   q_column: u32, k_column: u32,
+  v_column: u32,
   pitch: u32,
+  d_pitch: u32,
   rstd_pitch: u32,
   weight_offset: f32,
 }
@@ -7777,7 +7924,12 @@ struct Params {
 //! else
 @group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
 //! end
+//! if OUT
+@group(0) @binding(2) var<storage, read> d_qkv: array<Values>;
+@group(0) @binding(6) var<storage, read_write> out: array<Values>;
+//! else
 @group(0) @binding(2) var<storage, read_write> d_qkv: array<Values>;
+//! end
 @group(0) @binding(3) var<storage, read> q_weight: array<Values>;
 @group(0) @binding(4) var<storage, read> k_weight: array<Values>;
 @group(0) @binding(5) var<storage, read> rstd: array<f32>;
@@ -7785,18 +7937,44 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let count = params.q_rows + params.k_rows;
+  let normed_rows = params.q_rows + params.k_rows;
+//! if VALUES == normed
+  let count = normed_rows + params.k_rows;
+//! else
+  let count = normed_rows;
+//! end
   let item = linear_index(group, groups) * ROWS + thread / ROW_THREADS;
   let known = item < params.tokens * count;
   // The last row stands in for rows that are missing: read, not written.
-  let row = row_of(min(item, params.tokens * count - 1u), count);
+  var row = row_of(min(item, params.tokens * count - 1u), count);
+  var d_at = row.at - row.token * params.pitch;
+//! if VALUES == normed
+  let is_value = row.index >= normed_rows;
+  if (is_value) {
+    let place = d_at - (params.k_column + params.k_rows * row.vectors);
+    row.at += params.v_column - (params.k_column + params.k_rows * row.vectors);
+    d_at = params.v_column + place;
+  }
+//! elif VALUES == keys
+  let is_key = row.index >= params.q_rows;
+  // Queries read some row too, and have no use for it.
+  let values_at = row.token * params.d_pitch + params.v_column + select(0u, d_at - params.k_column, is_key);
+//! end
+  d_at += row.token * params.d_pitch;
   let row_rstd = rstd[row.token * params.rstd_pitch + row.index];
 
 //! unroll i 0 LOADS
   let vector_$i = thread % ROW_THREADS + \${i}u * ROW_THREADS;
   let known_$i = min(vector_$i, row.vectors - 1u);
   let normed_$i = qkv_at(row.at + known_$i) * row_rstd;
-  let gradient_$i = d_qkv[row.at + known_$i] * factor_at(row, known_$i);
+//! if VALUES == normed
+  let gradient_$i = d_qkv[d_at + known_$i] * select(factor_at(row, known_$i), Values(1.0), is_value);
+//! elif VALUES == keys
+  let gradient_$i = d_qkv[d_at + known_$i] * factor_at(row, known_$i) +
+    select(Values(), d_qkv[values_at + known_$i], is_key);
+//! else
+  let gradient_$i = d_qkv[d_at + known_$i] * factor_at(row, known_$i);
+//! end
 //! end
   var sum = 0.0;
 //! unroll i 0 LOADS
@@ -7805,7 +7983,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let mean = row_sum(sum, thread) / f32(row.vectors * WIDTH);
 //! unroll i 0 LOADS
   if (known && vector_$i < row.vectors) {
-    d_qkv[row.at + vector_$i] = row_rstd * (gradient_$i - normed_$i * mean);
+//! if OUT
+    out[row.at + vector_$i] = row_rstd * (gradient_$i - normed_$i * mean);
+//! else
+    d_qkv[d_at + vector_$i] = row_rstd * (gradient_$i - normed_$i * mean);
+//! end
   }
 //! end
 }
@@ -7894,6 +8076,7 @@ struct Params {
   cols: u32,
   column: u32,
   pitch: u32,
+  d_pitch: u32,
   first_row: u32,
   rstd_pitch: u32,
   chunk_rows: u32,
@@ -7917,8 +8100,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   for (var row = first; row < last; row++) {
     let token = row / params.rows_per_token;
     let index = row % params.rows_per_token;
-    let at = token * params.pitch + params.column + index * params.cols + c;
-    sum += d_qkv[at] * qkv[at] * rstd[token * params.rstd_pitch + params.first_row + index];
+    let place = params.column + index * params.cols + c;
+    sum += d_qkv[token * params.d_pitch + place] * qkv[token * params.pitch + place] * rstd[token * params.rstd_pitch + params.first_row + index];
   }
   partials[group.y * params.partials_pitch + c] = sum;
 }
@@ -8796,16 +8979,36 @@ fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
   return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
 }
 `,
+  "scale.wgsl": `// Rows times a number of the model, in place: values *= factor.
+//
+// Shapes: values f32 [rows, cols], by rows with a pitch; factor f32 [1]. Memory-bound; one thread per vec4, up to the
+// pitch, whose zeros stay.
+//! include linear_grid.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in the matrix, those up to the pitch included
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> values: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> factor: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let at = linear_index(group, groups) * THREADS + thread;
+  if (at < params.vectors) { values[at] *= factor[0]; }
+}
+`,
   "scale_columns.wgsl": `// Columns times factors: out[r][c] = input[r][c] · factors[c] (+ bias_factor · bias[c]) (+ addend[r][c]).
 //
-// Shapes: input, out, addend (ADDEND) [rows, cols], factors, bias (BIAS) [cols], all f32; cols is a multiple of 4. One
-// thread per vec4.
+// Shapes: input, out, addend (ADDEND) [rows, cols] by rows with a pitch, factors, bias (BIAS) [pitch], all f32. One thread
+// per vec4. Columns up to the pitch take part: they are zero in the inputs, and so in the output.
 //! include linear_grid.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s of a row that hold columns
-  pitch: u32, // vec4s from one row to the next
+  vectors: u32, // vec4s from one row to the next
   bias_factor: f32,
 }
 
@@ -8827,15 +9030,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let v = item % params.vectors;
-  let at = row * params.pitch + v;
-  var value = input[at] * factors[v];
+  var value = input[item] * factors[v];
 //! if BIAS
   value += params.bias_factor * bias[v];
 //! end
 //! if ADDEND
-  value += addend[at];
+  value += addend[item];
 //! end
-  out[at] = value;
+  out[item] = value;
 }
 `,
   "silu.wgsl": `// The gate of SwiGLU, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.

@@ -116,6 +116,11 @@ export class StepState implements Disposable {
     this.#device.write(this.inputs, data);
   }
 
+  /** Lets the next step have any number again. The metrics of those before are given up. */
+  restart(): void {
+    this.#begun = null;
+  }
+
   /**
    * Reads the metrics of the steps that ran since the last call, oldest first. Costs one read-back.
    *

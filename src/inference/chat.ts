@@ -74,7 +74,7 @@ export class Chat {
     const answer = { role: "assistant", content: "" };
     let ended = false;
     try {
-      const prompt = renderPrompt(model.tokenizer, messages) as readonly number[];
+      const prompt = await renderPrompt(model.tokenizer, messages) as readonly number[];
       const room = model.config.maxPositionEmbeddings - prompt.length;
       const most = Math.min(options.maxNewTokens ?? 128, room);
       const stream = model.tokenizer.stream(prompt);

@@ -60,6 +60,7 @@ export async function evaluate(
     skipBadRows,
     dataset: data,
     tokenizerFolder: model.folder,
+    tokenizerOptions: model.tokenizer.options,
     vocabSize,
     shuffle: false,
     epochs: 1,

@@ -24,7 +24,7 @@ import { changedModel } from "../model/changed_model.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { ggufArchitecture, type GgufSource, ggufSources } from "../model/gguf_architectures.ts";
 import { ggufMetadata, ropeFactors } from "../model/gguf_metadata.ts";
-import { planTensorShapes } from "../model/plan.ts";
+import { planTensorShapes } from "../model/plan_tensors.ts";
 import type { Model } from "./model.ts";
 import { ModelFiles } from "./model_files.ts";
 import { newBiases } from "./save_model.ts";
@@ -106,7 +106,7 @@ export async function exportGguf(
     if (addedBiases.length > 0) throw newBiases(addedBiases);
     return await write({ folder, tokenizer, config, source: model.source() }, path, type, options);
   }
-  using files = await ModelFiles.open(model, options.signal);
+  using files = await ModelFiles.open(model, { signal: options.signal });
   const from = { config: files.config, source: files.source() };
   const merged = adapter ? withAdapter(from, adapter) : from;
   const left = files.carried().length;

@@ -34,7 +34,7 @@ export async function* generateText(
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<string, void> {
-  const ids = promptIds(model, prompt);
+  const ids = await promptIds(model, prompt);
   const stream = model.tokenizer.stream(ids);
   for await (const id of generateTokens(model, ids, options)) {
     const piece = stream.push(id);
@@ -62,8 +62,10 @@ export async function* generateTokens(
   const { maxNewTokens = 128, signal } = options;
   checkInteger("maxNewTokens", maxNewTokens, 1);
   const sample = createSampler(options);
-  const ids = promptIds(model, prompt);
+  const ids = await promptIds(model, prompt);
   const { eosTokenIds, maxPositionEmbeddings } = model.config;
+  // Also those that training ends a text and an answer with, which the configuration may not know.
+  const ends = new Set([...eosTokenIds, ...model.tokenizer.endTokenIds]);
   const count = Math.min(maxNewTokens, maxPositionEmbeddings - ids.length);
   signal?.throwIfAborted();
   const network = await model.network();
@@ -78,18 +80,18 @@ export async function* generateTokens(
     }
     await text.append(appended);
     const id = sample(await text.logits());
-    if (eosTokenIds.includes(id)) return;
+    if (ends.has(id)) return;
     yield id;
     appended = [id];
   }
 }
 
 /** The ids of a prompt: at least one, and the context takes one more. */
-function promptIds(
+async function promptIds(
   { tokenizer, config }: LoadedModel,
   prompt: string | readonly number[],
-): number[] {
-  const ids = typeof prompt === "string" ? tokenizer.encode(prompt) : [...prompt];
+): Promise<number[]> {
+  const ids = typeof prompt === "string" ? await tokenizer.encodePrompt(prompt) : [...prompt];
   const { maxPositionEmbeddings } = config;
   if (ids.length === 0) {
     const bos = tokenizer.bosTokenId ?? config.bosTokenId;

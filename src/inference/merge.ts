@@ -16,13 +16,14 @@ import { PRECISIONS } from "../layers/operand.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 import { baseChanges } from "../methods/lora/base_changes.ts";
 import { expectAdapter } from "../methods/lora/given_adapter.ts";
-import { blockSpecs } from "../model/block_specs.ts";
+import { modelSpecs } from "../model/model_specs.ts";
 import { changedModel } from "../model/changed_model.ts";
-import { planTensorShapes } from "../model/plan.ts";
+import { planTensorShapes } from "../model/plan_tensors.ts";
 import { quantizationBlock } from "../model/quantization_config.ts";
 import { encodeRows, encodingScales } from "../numerics/encode_rows.ts";
 import { CODE_FORMATS, type CodeFormat } from "../numerics/formats.ts";
 import { tensorStream } from "../numerics/stochastic.ts";
+import { writeChatTemplate, writeEnds } from "./saved_tokenizer.ts";
 import {
   abortable,
   CONFIG_FILE,
@@ -42,6 +43,8 @@ export const MERGE_FORMATS: readonly MergeFormat[] = ["bf16", "f32", ...CODE_FOR
 
 /** Options of {@linkcode mergeModel}. */
 export interface MergeOptions {
+  /** The chat template to save with it, as in `Model.load`. Default: the model's own. */
+  chatTemplate?: string;
   /** The adapter to merge in. Default none: the model itself in another format. */
   adapter?: PeftAdapter;
   /**
@@ -86,15 +89,13 @@ export async function mergeModel(
   folder: string,
   options: MergeOptions = {},
 ): Promise<void> {
-  const { adapter, saveAs = "bf16", overwrite = false, seed = 0, signal } = options;
+  const { adapter, saveAs = "bf16", overwrite = false, seed = 0, chatTemplate, signal } = options;
   checkOneOf("saveAs", saveAs, MERGE_FORMATS);
   checkInteger("seed", seed, 0);
   await expectOther(model, folder);
-  using files = await ModelFiles.open(model, signal);
+  using files = await ModelFiles.open(model, { chatTemplate, signal });
   const { plan } = files.config;
-  const linears = plan.layers.flatMap((layer, i) =>
-    Object.values(blockSpecs(layer, plan.hiddenSize, i))
-  );
+  const { linears } = modelSpecs(plan);
   if (adapter) expectAdapter(adapter, linears);
   const changes = adapter ? baseChanges(adapter, []) : new Map();
   const from = { config: files.config, source: files.source() };
@@ -129,6 +130,8 @@ export async function mergeModel(
         quantizationBlock({ format, weights: "row", activations: "row", ignore }),
     });
     await copyFiles(model, staging);
+    await writeChatTemplate(files.tokenizer, staging);
+    await writeEnds(files.tokenizer, config.eosTokenIds, staging);
   });
 }
 
@@ -163,8 +166,9 @@ function codedTensors(
   ];
 }
 
+/** A tensor's shape as a source takes it: what is no matrix is one row. */
 function matrix(shape: readonly number[]): readonly [number, number] {
-  return shape.length === 1 ? [1, shape[0]] : [shape[0], shape[1]];
+  return shape.length === 2 ? [shape[0], shape[1]] : [1, shape.reduce((a, b) => a * b, 1)];
 }
 
 /** The same tensors, which are counted as they are asked for. */

@@ -31,6 +31,12 @@ import { ParameterSource, type WeightSource } from "../layers/weight_source.ts";
 export interface ModelOptions {
   /** The GPU. Default: one that the model opens, and closes when it is disposed of. */
   device?: Device;
+  /**
+   * The chat template, instead of the model's own: `chatml`, `llama2`, `llama3`, `gemma`, `mistral`,
+   * `phi3`, `phi4`, `phi4-mini`, `zephyr`, `alpaca`, the path of a Jinja file, or a template. It is saved
+   * with the model.
+   */
+  chatTemplate?: string;
   /** Ends the loading between files: its reason is thrown. */
   signal?: AbortSignal;
   /**
@@ -87,10 +93,10 @@ export class Model implements Disposable {
    * @throws {DeviceError} if no device is given and there is no GPU.
    */
   static async load(folder: string, options: ModelOptions = {}): Promise<Model> {
-    const { device, signal, onNotice = console.warn } = options;
+    const { device, chatTemplate, signal, onNotice = console.warn } = options;
     if (device) internalDevice(device); // an error before anything is read
     using opened = new DisposableStack();
-    const files = opened.use(await ModelFiles.open(folder, signal));
+    const files = opened.use(await ModelFiles.open(folder, { chatTemplate, signal }));
     const gpu = device ?? await requestDevice();
     opened.move(); // nothing failed: the model closes them
     for (const notice of files.notices()) onNotice(notice);
@@ -241,7 +247,7 @@ export class Model implements Disposable {
    * ```
    */
   async *generate(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<string, void> {
-    yield* generateText(this, renderPrompt(this.tokenizer, prompt), options);
+    yield* generateText(this, await renderPrompt(this.tokenizer, prompt), options);
   }
 
   /**
@@ -249,7 +255,7 @@ export class Model implements Disposable {
    * generateTokens}.
    */
   async *generateIds(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<number, void> {
-    yield* generateTokens(this, renderPrompt(this.tokenizer, prompt), options);
+    yield* generateTokens(this, await renderPrompt(this.tokenizer, prompt), options);
   }
 
   /**

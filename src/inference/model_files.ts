@@ -36,11 +36,14 @@ export class ModelFiles implements ModelSource, Disposable {
    * @param signal Ends it between files: its reason is thrown.
    * @throws What `Model.load` throws but for the device.
    */
-  static async open(folder: string, signal?: AbortSignal): Promise<ModelFiles> {
+  static async open(
+    folder: string,
+    { chatTemplate, signal }: { chatTemplate?: string; signal?: AbortSignal } = {},
+  ): Promise<ModelFiles> {
     await expectModelFolder(folder);
     const written = await readModelConfig(folder);
     signal?.throwIfAborted();
-    const tokenizer = await Tokenizer.load(folder);
+    const tokenizer = await Tokenizer.load(folder, { chatTemplate });
     signal?.throwIfAborted();
     const surplus = surplusTokens(folder, tokenizer, written);
     using opened = new DisposableStack();
@@ -58,6 +61,7 @@ export class ModelFiles implements ModelSource, Disposable {
   notices(): string[] {
     const { config: { quantization }, claims } = this;
     return [
+      ...this.tokenizer.notices,
       ...this.surplus.length > 0 ? [surplusNotice(this)] : [],
       ...claims.notices,
       ...quantization ? quantizationNotices(quantization) : [],

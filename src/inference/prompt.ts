@@ -5,6 +5,7 @@
  */
 
 import { OptionError } from "../errors.ts";
+import { CHAT_TEMPLATE_HINT } from "../io/chat_template.ts";
 import type { ChatMessage, Tokenizer } from "../io/tokenizer.ts";
 
 /** A text, token ids, or the messages of a conversation that the assistant is to answer. */
@@ -18,11 +19,15 @@ export type Prompt = string | readonly number[] | readonly ChatMessage[];
  * @throws {DataError} if the template refuses the messages, as many do when the roles do not take
  * turns.
  */
-export function renderPrompt(tokenizer: Tokenizer, prompt: Prompt): string | readonly number[] {
+export async function renderPrompt(
+  tokenizer: Tokenizer,
+  prompt: Prompt,
+): Promise<string | readonly number[]> {
   if (!isConversation(prompt)) return prompt;
   expectConversations(tokenizer, `continue a conversation of ${prompt.length} messages`);
   const text = tokenizer.chatTemplate!.render(prompt, { addGenerationPrompt: true });
-  return tokenizer.encode(text, { addSpecialTokens: false });
+  const [ids] = await tokenizer.encodeBatch([text], { addSpecialTokens: false });
+  return ids;
 }
 
 /**
@@ -34,9 +39,8 @@ export function renderPrompt(tokenizer: Tokenizer, prompt: Prompt): string | rea
 export function expectConversations({ chatTemplate }: Tokenizer, what: string): void {
   if (chatTemplate !== null) return;
   throw new OptionError(
-    `Cannot ${what} as the model has no chat ` +
-      "template (chat_template.jinja, or chat_template in tokenizer_config.json): give text or " +
-      "ids",
+    `Cannot ${what} as the model has no chat template (chat_template.jinja, or chat_template in ` +
+      `tokenizer_config.json): ${CHAT_TEMPLATE_HINT}, or give text or ids`,
   );
 }
 

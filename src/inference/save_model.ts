@@ -17,6 +17,7 @@ import type { Network } from "../model/network.ts";
 import { quantizationBlock } from "../model/quantization_config.ts";
 import { transformConfig } from "../model/transform_config.ts";
 import { CODE_FORMATS, type CodeFormat } from "../numerics/formats.ts";
+import { type SavedTokenizer, writeChatTemplate, writeEnds } from "./saved_tokenizer.ts";
 import {
   abortable,
   CONFIG_FILE,
@@ -68,6 +69,8 @@ export interface SaveOptions {
 /** The files that a model was loaded from. */
 export interface ModelSource {
   readonly folder: string;
+  /** The tokens that end a text, and the chat template. */
+  readonly tokenizer: SavedTokenizer;
   /** The name in the files of a tensor that goes by another in the plan. */
   fileName(name: string): string;
   /** Tensors that are no part of the text model, to be written as they are. */
@@ -106,6 +109,7 @@ export async function saveNetwork(
     const tensors = await saved.tensors();
     const adapter = { config, tensors, ...(others && { others }) };
     await writePeftAdapter(staging, adapter, baseOf(source.folder));
+    await writeChatTemplate(source.tokenizer, staging);
   });
   return { rounded: "model" in saved && isRounded(network, saved) };
 }
@@ -197,6 +201,8 @@ async function writeModel(
     quantization: quantizationOf(network, form, carried),
   });
   await copyFiles(source.folder, folder);
+  await writeChatTemplate(source.tokenizer, folder);
+  await writeEnds(source.tokenizer, network.config.eosTokenIds, folder);
 }
 
 /** The `quantization_config` that inference engines read; null where nothing is quantised. */

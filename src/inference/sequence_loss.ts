@@ -9,6 +9,7 @@ import { DataError, OptionError } from "../errors.ts";
 import { internalDevice } from "../gpu/public_device.ts";
 import { biasedParts, biasName, readBias } from "../layers/bias.ts";
 import { weightName } from "../layers/load.ts";
+import { isTrained } from "../layers/dense_table.ts";
 import { readNamed } from "../layers/named_dense.ts";
 import { full } from "../methods/full.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
@@ -91,7 +92,7 @@ export async function lossAndGradients(
   const losses = new Float32Array(await device.read(network.rowLoss)).subarray(0, rows);
   const gradients = new Map<string, Float32Array<ArrayBuffer>>();
   for (const [name, dense] of network.dense) {
-    gradients.set(name, await readNamed(device, dense, "gradient"));
+    if (isTrained(dense)) gradients.set(name, await readNamed(device, dense, "gradient"));
   }
   for (const linear of network.linears()) {
     for (const [index, part] of linear.spec.parts.entries()) {

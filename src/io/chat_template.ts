@@ -4,11 +4,12 @@
  * @module
  */
 
-import { Template } from "@huggingface/jinja";
 import { join } from "node:path";
-import { DataError, ModelError } from "../errors.ts";
+import { DataError, ModelError, OptionError } from "../errors.ts";
+import { CHAT_TEMPLATE_NAMES, CHAT_TEMPLATES, type ReadyTemplate } from "./chat_templates.ts";
 import { exists } from "./exists.ts";
 import { toFileError } from "./file_error.ts";
+import { Jinja, type Rendered } from "./jinja.ts";
 import { isJsonObject, type JsonFields } from "./json.ts";
 import { specialToken } from "./special_tokens.ts";
 
@@ -37,11 +38,23 @@ export interface ChatMessage {
   [field: string]: unknown;
 }
 
+/** What helps where there is no template, for messages of errors. */
+export const CHAT_TEMPLATE_HINT = "choose one by --chat-template (chatTemplate), which takes " +
+  `${CHAT_TEMPLATE_NAMES.join(", ")} or a Jinja file`;
+
+/** What else than the messages a template is given. */
+export interface RenderOptions {
+  /** Ends the text with what introduces the assistant's answer. Default false. */
+  addGenerationPrompt?: boolean;
+  /** What else the template may name, such as `tools`, `documents` or `enable_thinking`. */
+  variables?: Readonly<Record<string, unknown>>;
+}
+
 /** The Jinja template that turns a model's conversations into text. */
 export class ChatTemplate {
   /** The template. */
   readonly source: string;
-  readonly #template: Template;
+  readonly #template: Jinja;
   readonly #variables: Record<string, string>;
 
   /**
@@ -55,33 +68,61 @@ export class ChatTemplate {
     this.source = source;
     this.#variables = variables;
     try {
-      this.#template = new Template(source);
+      this.#template = new Jinja(source);
     } catch (error) {
       throw new ModelError(
-        `Cannot use the chat template of the model: ${(error as Error).message}; correct it, or ` +
-          `use prompt and completion rows`,
+        `Cannot use the chat template of the model: ${(error as Error).message}; correct it, ` +
+          `${CHAT_TEMPLATE_HINT}, or use prompt and completion rows`,
         { cause: error },
       );
     }
   }
 
   /**
-   * The text of a conversation.
+   * The text of a conversation. It holds every special token, so it is to be encoded without adding
+   * any.
    *
    * @param messages The turns.
-   * @param options `addGenerationPrompt` ends the text with what introduces the assistant's answer;
-   * `variables` are what else the template may name, such as `tools`, `documents` or
-   * `enable_thinking`.
    * @throws {DataError} if the template refuses the messages, as many do when the roles do not take
    * turns.
    */
-  render(
+  render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
+    return this.#render(messages, options).text;
+  }
+
+  /**
+   * Where the text of a conversation is what the model writes, as the template says itself with
+   * `{% generation %}` blocks.
+   *
+   * @returns UTF-16 ranges of the text, or null if the template has no such blocks.
+   * @throws {DataError} if the template refuses the messages.
+   */
+  generated(
     messages: readonly ChatMessage[],
-    options: {
-      addGenerationPrompt?: boolean;
-      variables?: Readonly<Record<string, unknown>>;
-    } = {},
-  ): string {
+    variables?: Readonly<Record<string, unknown>>,
+  ): [start: number, end: number][] | null {
+    return this.#template.marksGenerated ? this.#render(messages, { variables }).generated : null;
+  }
+
+  /**
+   * What the template writes after an answer, such as `<|im_end|>` and a line feed; empty if it writes
+   * nothing, or takes no plain conversation.
+   */
+  get closing(): string {
+    const answered = (content: string) =>
+      this.render([{ role: "user", content: "Hi" }, { role: "assistant", content }]);
+    try {
+      const [a, b] = [answered("Yes!"), answered("No?")];
+      let length = 0;
+      while (length < a.length && a.at(-1 - length) === b.at(-1 - length)) length++;
+      return length === a.length ? "" : a.slice(a.length - length);
+    } catch (error) {
+      if (error instanceof DataError) return "";
+      throw error;
+    }
+  }
+
+  #render(messages: readonly ChatMessage[], options: RenderOptions): Rendered {
     try {
       return this.#template.render({
         ...this.#variables,
@@ -103,25 +144,64 @@ export class ChatTemplate {
 }
 
 /**
- * Loads `chat_template.jinja` of a model folder, where transformers writes the template now, or
- * the one in `tokenizer_config.json`, where it used to; null when there is neither.
+ * Loads the template of a model: the one that is chosen, else `chat_template.jinja` of its folder, where
+ * transformers writes the template now, or the one in `tokenizer_config.json`, where it used to; null
+ * when there is none.
  *
  * @param config The folder's `tokenizer_config.json`.
+ * @param chosen A ready-made template's name, the path of a file, or a template.
+ * @param hasToken Whether the tokenizer has a token.
  * @throws {FileError} if the file cannot be read.
  * @throws {ModelError} if the template is not valid.
+ * @throws {OptionError} if there is no such template, or it needs tokens that the tokenizer lacks.
  */
 export async function loadChatTemplate(
   folder: string,
   config: JsonFields,
+  chosen: string | undefined,
+  hasToken: (token: string) => boolean,
 ): Promise<ChatTemplate | null> {
-  const source = await templateFile(folder) ?? templateInConfig(config);
-  if (source === undefined) return null;
   const variables: Record<string, string> = {};
   for (const name of ["bos_token", "eos_token", "pad_token", "unk_token"]) {
     const token = specialToken(name, config);
     if (token !== null) variables[name] = token;
   }
-  return new ChatTemplate(source, variables);
+  const source = chosen !== undefined
+    ? await chosenTemplate(chosen, variables, hasToken)
+    : await templateFile(folder) ?? templateInConfig(config);
+  return source === undefined ? null : new ChatTemplate(source, variables);
+}
+
+async function chosenTemplate(
+  chosen: string,
+  variables: Record<string, string>,
+  hasToken: (token: string) => boolean,
+): Promise<string> {
+  if (chosen.includes("{%") || chosen.includes("{{")) return chosen;
+  if (Object.hasOwn(CHAT_TEMPLATES, chosen)) {
+    const { source, tokens }: ReadyTemplate = CHAT_TEMPLATES[chosen];
+    const missing = tokens.filter((token) => !hasToken(token));
+    if (missing.length === 0 && (!source.includes("eos_token") || variables.eos_token)) {
+      return source;
+    }
+    const lack = missing.length > 0 ? missing.join(", ") : "that ends a text (eos_token)";
+    const fitting = CHAT_TEMPLATE_NAMES.filter((name) =>
+      CHAT_TEMPLATES[name].tokens.every(hasToken)
+    );
+    throw new OptionError(
+      `Cannot use the chat template ${chosen} as the tokenizer has no token ${lack}: choose ` +
+        `${fitting.join(", ")} or a Jinja file`,
+    );
+  }
+  try {
+    return await Deno.readTextFile(chosen);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw toFileError("read", chosen, error);
+    throw new OptionError(
+      `Cannot use the chat template "${chosen}" as there is no such file, and none of that name: ` +
+        `choose ${CHAT_TEMPLATE_NAMES.join(", ")} or a Jinja file`,
+    );
+  }
 }
 
 async function templateFile(folder: string): Promise<string | undefined> {

@@ -4,17 +4,29 @@
  * @module
  */
 
-import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import type { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { join } from "node:path";
-import { DataError, FileError, ModelError } from "../errors.ts";
+import { FileError } from "../errors.ts";
 import { type ChatTemplate, loadChatTemplate } from "./chat_template.ts";
 import { exists } from "./exists.ts";
-import { JsonFields, readJson, showJson } from "./json.ts";
+import { JsonFields, readJson } from "./json.ts";
 import { specialToken } from "./special_tokens.ts";
 import { TokenStream } from "./token_stream.ts";
+import { Engines } from "./tokenizer_engines.ts";
 
-export type { ChatMessage, ChatTemplate, ContentPart } from "./chat_template.ts";
+export type { ChatMessage, ChatTemplate, ContentPart, RenderOptions } from "./chat_template.ts";
 export type { TokenStream } from "./token_stream.ts";
+
+/** Options of {@linkcode Tokenizer.load}. */
+export interface TokenizerOptions {
+  /**
+   * The chat template, instead of the model's own: a name (`chatml`, `llama3`, …), the path of a Jinja
+   * file, or a template.
+   */
+  chatTemplate?: string;
+  /** Use the native library where it loads (default). Else JavaScript does all. */
+  native?: boolean;
+}
 
 /** A tokenizer with the special tokens and the chat template of its model. */
 export class Tokenizer {
@@ -26,25 +38,34 @@ export class Tokenizer {
   readonly eosTokenId: number | null;
   /** The token that fills up short rows, if the model has one. */
   readonly padTokenId: number | null;
-  /** Turns a conversation into text; null when the model folder has no chat template. */
+  /** Turns a conversation into text; null when the model has no chat template. */
   readonly chatTemplate: ChatTemplate | null;
-  readonly #tokenizer: HuggingFaceTokenizer;
-  /** Stands for what has no token; null where the tokenizer has none such. */
-  readonly #unknownId: number | null;
+  /** The tokens that end a text or an answer: {@linkcode eosTokenId}, and the chat template's own. */
+  readonly endTokenIds: readonly number[];
+  /** Whether the native library encodes. */
+  readonly isNative: boolean;
+  /** What should be known of the tokenizer, one sentence each. */
+  readonly notices: readonly string[];
+  /** The options it was loaded with, for another thread to load it again. */
+  readonly options: TokenizerOptions;
+  readonly #engines: Engines;
 
-  private constructor(
-    tokenizer: HuggingFaceTokenizer,
-    unknownId: number | null,
-    special: Pick<Tokenizer, "bosTokenId" | "eosTokenId" | "padTokenId">,
-    chatTemplate: ChatTemplate | null,
-  ) {
-    this.#tokenizer = tokenizer;
-    this.#unknownId = unknownId;
-    this.vocabSize = 1 + tokenizer.get_vocab().values().reduce((a, b) => Math.max(a, b), -1);
-    this.bosTokenId = special.bosTokenId;
-    this.eosTokenId = special.eosTokenId;
-    this.padTokenId = special.padTokenId;
-    this.chatTemplate = chatTemplate;
+  private constructor(engines: Engines, options: TokenizerOptions, fields: TokenizerFields) {
+    const { javascript } = engines;
+    this.#engines = engines;
+    // Another thread may have another working folder, so the template itself is passed on.
+    const chosen = options.chatTemplate && { chatTemplate: fields.chatTemplate?.source };
+    this.options = { ...options, ...chosen };
+    this.vocabSize = 1 + javascript.get_vocab().values().reduce((a, b) => Math.max(a, b), -1);
+    this.bosTokenId = fields.bosTokenId;
+    this.eosTokenId = fields.eosTokenId;
+    this.padTokenId = fields.padTokenId;
+    this.chatTemplate = fields.chatTemplate;
+    this.notices = engines.notices;
+    this.isNative = engines.isNative;
+    const added = javascript.get_added_tokens_decoder();
+    const closing = engines.knownIds(this.chatTemplate?.closing ?? "").find((id) => added.has(id));
+    this.endTokenIds = [...new Set([this.eosTokenId, closing ?? null])].filter((id) => id !== null);
   }
 
   /**
@@ -53,8 +74,9 @@ export class Tokenizer {
    *
    * @throws {FileError} if `tokenizer.json` is missing or a file is damaged.
    * @throws {ModelError} if the tokenizer is of an unsupported kind or contradicts itself.
+   * @throws {OptionError} for a chat template that there is not, or that needs other tokens.
    */
-  static async load(folder: string): Promise<Tokenizer> {
+  static async load(folder: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
     const path = join(folder, "tokenizer.json");
     if (!await exists(path)) {
       throw new FileError(
@@ -64,38 +86,77 @@ export class Tokenizer {
     }
     const json = await readJson(path);
     const config = await readFields(join(folder, "tokenizer_config.json"));
-    let tokenizer: HuggingFaceTokenizer;
-    try {
-      tokenizer = new HuggingFaceTokenizer(json as object, config.json);
-    } catch (error) {
-      throw new ModelError(
-        `Cannot use the tokenizer in "${path}": ${(error as Error).message}; save it again with ` +
-          `a current version of transformers`,
-        { cause: error },
-      );
-    }
+    const engines = await Engines.open(path, json, config, options.native ?? true);
+    const { javascript } = engines;
     const model = await readFields(join(folder, "config.json"));
-    const id = (name: string) => specialTokenId(name, config, model, tokenizer);
-    return new Tokenizer(
-      tokenizer,
-      unknownId(json, tokenizer),
-      { bosTokenId: id("bos_token"), eosTokenId: id("eos_token"), padTokenId: id("pad_token") },
-      await loadChatTemplate(folder, config),
-    );
+    const id = (name: string) => specialTokenId(name, config, model, javascript);
+    return new Tokenizer(engines, options, {
+      bosTokenId: id("bos_token"),
+      eosTokenId: id("eos_token"),
+      padTokenId: id("pad_token"),
+      chatTemplate: await loadChatTemplate(
+        folder,
+        config,
+        options.chatTemplate,
+        (token) => javascript.token_to_id(token) !== undefined,
+      ),
+    });
   }
 
   /**
    * The token ids of `text`. The special tokens are those the tokenizer puts around a text, for
-   * LLaMA the one that starts it. The spelling of a special token within `text` becomes that token.
+   * LLaMA the one that starts it; one that the text spells itself, as what a chat template wrote does,
+   * is not put there again. The spelling of a special token within `text` becomes that token.
    *
    * @throws {DataError} for a text with something that the tokenizer has no token for.
+   * @throws {ModelError} if only the native library can encode for this model, which is asynchronous.
    */
   encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
     const { addSpecialTokens = true } = options;
-    const { ids } = this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens });
-    // Tokenizers of whole words give what they do not know no id.
-    const given: readonly (number | undefined)[] = ids;
-    return given.includes(undefined) ? given.map((id) => this.#known(id, text)) : ids;
+    const ids = this.#engines.encode(text);
+    return addSpecialTokens ? this.#surrounded(ids) : ids;
+  }
+
+  /**
+   * The token ids of each text, as {@linkcode encode} gives them, but of many texts at once.
+   *
+   * @throws {DataError} for a text with something that the tokenizer has no token for.
+   */
+  async encodeBatch(
+    texts: readonly string[],
+    options: { addSpecialTokens?: boolean } = {},
+  ): Promise<number[][]> {
+    const { addSpecialTokens = true } = options;
+    const batch = await this.#engines.encodeBatch(texts);
+    return addSpecialTokens ? batch.map((ids) => this.#surrounded(ids)) : batch;
+  }
+
+  /**
+   * The ids of a text that is to be continued: with the special tokens that the tokenizer puts in front
+   * of a text, and none of those after it.
+   */
+  async encodePrompt(text: string): Promise<number[]> {
+    const [ids] = await this.#engines.encodeBatch([text]);
+    return this.around(ids).before.concat(ids);
+  }
+
+  /**
+   * The special tokens that the tokenizer puts before a text and after it, where its ids do not have
+   * them already.
+   */
+  around(ids: ArrayLike<number>): { before: readonly number[]; after: readonly number[] } {
+    const { prefix, suffix } = this.#engines;
+    const isAt = (tokens: readonly number[], start: number) =>
+      start >= 0 && tokens.every((id, i) => ids[start + i] === id);
+    return {
+      before: isAt(prefix, 0) ? [] : prefix,
+      after: isAt(suffix, ids.length - suffix.length) ? [] : suffix,
+    };
+  }
+
+  #surrounded(ids: number[]): number[] {
+    const { before, after } = this.around(ids);
+    return before.length + after.length === 0 ? ids : before.concat(ids, after);
   }
 
   /**
@@ -104,29 +165,19 @@ export class Tokenizer {
    */
   decode(ids: Iterable<number>, options: { skipSpecialTokens?: boolean } = {}): string {
     const { skipSpecialTokens = true } = options;
-    const known = [...ids].filter((id) => this.#tokenizer.id_to_token(id) !== undefined);
+    const { javascript } = this.#engines;
+    const known = [...ids].filter((id) => javascript.id_to_token(id) !== undefined);
     if (known.length === 0) return "";
-    return this.#tokenizer.decode(known, {
+    return javascript.decode(known, {
       skip_special_tokens: skipSpecialTokens,
       // The clean-up rewrites " ." to "." and the like: it loses text, and breaks streaming.
       clean_up_tokenization_spaces: false,
     });
   }
 
-  #known(id: number | undefined, text: string): number {
-    const known = id ?? this.#unknownId;
-    if (known !== null) return known;
-    throw new DataError(
-      `Cannot tokenise ${
-        showJson(text)
-      } as the tokenizer has no token for a part of it, and none ` +
-        "for what is unknown: leave that part out",
-    );
-  }
-
   /** The spelling of a token in the vocabulary; null for an id that has none. */
   tokenOf(id: number): string | null {
-    return this.#tokenizer.id_to_token(id) ?? null;
+    return this.#engines.javascript.id_to_token(id) ?? null;
   }
 
   /**
@@ -134,9 +185,9 @@ export class Tokenizer {
    * tokenizer was trained with, and was not added to it later.
    */
   addedFrom(first: number): string[] | null {
-    const added = this.#tokenizer.get_added_tokens_decoder();
+    const added = this.#engines.javascript.get_added_tokens_decoder();
     const tokens: string[] = [];
-    for (const [token, id] of this.#tokenizer.get_vocab()) {
+    for (const [token, id] of this.#engines.javascript.get_vocab()) {
       if (id < first) continue;
       if (!added.has(id)) return null;
       tokens.push(token);
@@ -155,11 +206,11 @@ export class Tokenizer {
   }
 }
 
-/** The id of the token for what is unknown. */
-function unknownId(json: unknown, tokenizer: HuggingFaceTokenizer): number | null {
-  const { model } = json as { model?: { unk_token?: string | null } };
-  return tokenizer.token_to_id(model?.unk_token ?? "") ?? null;
-}
+/** What a tokenizer knows beside its engines. */
+type TokenizerFields = Pick<
+  Tokenizer,
+  "bosTokenId" | "eosTokenId" | "padTokenId" | "chatTemplate"
+>;
 
 /** The fields of a JSON file that need not exist. */
 async function readFields(path: string): Promise<JsonFields> {

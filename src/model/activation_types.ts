@@ -37,6 +37,8 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
     hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
     qkv,
     rotated: normed ? qkv : null,
+    keyValues: qkv,
+    tokenHidden: blocks.some(({ token }) => token && reads(token.projection)) ? "f32" : null,
     qkRstd: normed ? "f32" : null,
     attended: typeOfAttention(({ o }) =>
       o.preferredOutputType === "f16" && (!reads(o) || !!o.backwardTakesF16Input)

@@ -7,13 +7,20 @@
  * @module
  */
 
-import { ELEMENT_BYTES, type Matrix, pitchOf } from "../gpu/buffers.ts";
+import { type Matrix, matrixBytes, pitchOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { qkNormRows } from "../kernels/attention/qk_norm.ts";
+import { qkNormRows } from "../kernels/attention/qk_norm_rows.ts";
 import type { DenseType } from "../layers/method.ts";
-import { blockSpecs } from "./block_specs.ts";
+import {
+  attentionColumns,
+  blockSpecs,
+  keyValueColumns,
+  normedHeads,
+  valueForm,
+  widthOf,
+} from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
-import { attentionOf, type LayerPlan } from "./plan.ts";
+import type { LayerPlan, ModelPlan } from "./plan.ts";
 
 /** What a network's memory must serve. */
 export interface ActivationMode {
@@ -30,19 +37,23 @@ const KEPT = [
   ...["input", "qkv", "attended", "logSumExp", "postAttention", "gateUp"] as const,
   // The outputs of branches, where a norm follows.
   ...["attentionBranch", "mlpBranch"] as const,
+  // What a third branch reads, its gate, and its output: see `token_inputs.ts`.
+  ...["postMlp", "tokenGate", "tokenBranch"] as const,
   // What a delta net reads, and what its rule gives.
   ...["deltaIn", "deltaOut"] as const,
 ] as const;
-/** Those that only blocks with one mixer have. */
-const KEPT_BY: Partial<Record<ActivationName, "attention" | "deltaNet">> = {
-  qkv: "attention",
-  attended: "attention",
-  logSumExp: "attention",
-  deltaIn: "deltaNet",
-  deltaOut: "deltaNet",
-};
+/** Those that only layers of attention have. */
+const ATTENTION = [
+  ...["qkv", "attended", "logSumExp", "rotated", "qkRstd", "dAttended", "dQkv"] as const,
+  ...["dProjected", "keyValues", "dKeyValues"] as const,
+] as const;
+/** Activations that layers have of their own in every mode: other layers read them. */
+const SHARED = ["keyValues"] as const;
 /** Values that live only within a block's forward or backward. */
-const PASSING = ["normed", "rotated", "hidden", "final"] as const;
+const PASSING = [
+  ...["normed", "rotated", "hidden", "final"] as const,
+  ...["projectedInputs", "tokenInputs", "tableRows", "tokenGateUp", "tokenHidden"] as const,
+] as const;
 const PASSING_BACKWARD = [
   "qkRstd",
   "dResidual",
@@ -51,6 +62,10 @@ const PASSING_BACKWARD = [
   "dGateUp",
   "dAttended",
   "dQkv",
+  // The gradient of the output of the qkv layer, where that has no values.
+  "dProjected",
+  "dKeyValues",
+  ...["tokenRstd", "dTokenInputs", "dTokenHidden", "dTokenGateUp", "dTokenGate"] as const,
   "dDeltaIn",
   "dFinal",
 ] as const;
@@ -58,101 +73,153 @@ const PASSING_BACKWARD = [
 /** Names of the activations. */
 export type ActivationName =
   | typeof KEPT[number]
+  | typeof SHARED[number]
   | typeof PASSING[number]
   | typeof PASSING_BACKWARD[number];
 
 /** In which type activations are kept, null for none at all; f32 where nothing is said. */
 export type ActivationTypes = Readonly<Partial<Record<ActivationName, DenseType | null>>>;
 
-/** One line of the plan: `copies` matrices [tokens, cols]. */
+/** One line of the plan: a matrix [tokens, cols] at least. */
 export interface PlannedActivation {
   name: ActivationName;
+  /** Those of the widest layer that has it. */
   cols: number;
-  copies: number;
   type: DenseType;
+  /** The columns that each layer has in it, by its index. */
+  layers: ReadonlyMap<number, number>;
+  /** Whether each layer has one of its own. */
+  kept: boolean;
 }
 
-/** The layers that have an activation. */
-function layersWith(name: ActivationName, layers: readonly LayerPlan[]): readonly LayerPlan[] {
-  const mixer = KEPT_BY[name];
-  return mixer ? layers.filter((layer) => layer[mixer]) : layers;
+/** The columns of an activation in a layer. */
+interface Columns {
+  cols: number;
+  /**
+   * How what is beside each other in them is laid out: layers that share memory must leave the same
+   * columns zero.
+   */
+  layout: string;
 }
 
-/** Columns of the merged output of a layer's mixer, and of what its last linear layer reads. */
-function mixerSizes(layer: LayerPlan | undefined, hiddenSize: number) {
-  if (!layer) return { merged: 0, output: 0 };
-  const { qkv, o } = blockSpecs(layer, hiddenSize, 0);
-  return { merged: qkv.width, output: o.inFeatures };
-}
-
-/**
- * Lists every activation of a network whose layers want them in these types. All layers have the
- * sizes of the first of their kind: see `support.ts`.
- */
+/** Lists every activation of a network whose layers want them in these types. */
 export function planActivations(
-  { plan: { hiddenSize, layers } }: Pick<ModelConfig, "plan">,
+  { plan }: Pick<ModelConfig, "plan">,
   mode: ActivationMode,
   types: ActivationTypes,
 ): PlannedActivation[] {
-  const { mlp } = layers[0];
-  const { gateUp } = blockSpecs(layers[0], hiddenSize, 0);
-  const attention = attentionOf({ layers });
-  const { merged: qkv, output: queries } = mixerSizes(
-    layers.find((layer) => layer.attention),
-    hiddenSize,
-  );
-  const delta = mixerSizes(layers.find((layer) => layer.deltaNet), hiddenSize);
-  const qkNorm = layers.find(({ attention }) => attention?.qkNorm)?.attention?.qkNorm;
-  const widths: Record<ActivationName, number> = {
-    input: hiddenSize,
-    qkv,
-    attended: queries,
-    postAttention: hiddenSize,
-    gateUp: gateUp.width,
-    logSumExp: attention?.heads ?? 0,
-    attentionBranch: hiddenSize,
-    mlpBranch: hiddenSize,
-    deltaIn: delta.merged,
-    deltaOut: delta.output,
-    normed: hiddenSize,
-    rotated: qkv,
-    qkRstd: qkNorm ? qkNormRows(qkNorm.over, attention!) : 0,
-    hidden: mlp.width,
-    final: hiddenSize,
-    dResidual: hiddenSize,
-    dNormed: hiddenSize,
-    dHidden: mlp.width,
-    dGateUp: gateUp.width,
-    dAttended: queries,
-    dQkv: qkv,
-    dDeltaIn: delta.merged,
-    dFinal: hiddenSize,
-  };
-  const keeps = mode.training && !mode.checkpointing;
-  const lines = (name: ActivationName, copies: number): PlannedActivation[] => {
+  const { hiddenSize, layers } = plan;
+  const columns = layers.map((_, layer) => columnsOf(plan, layer));
+  const stream = { cols: hiddenSize, layout: "" };
+  const lines = (name: ActivationName, kept: boolean): PlannedActivation[] => {
     const { [name]: type = "f32" } = types;
-    return type === null ? [] : [{ name, cols: widths[name], copies, type }];
-  };
-  return [
+    if (type === null) return [];
+    const of = (layer: number) => columns[layer]?.[name] ?? stream;
     // The output of the last block is one more input: that of the final norm.
-    ...KEPT.flatMap((name) =>
-      lines(
-        name,
-        name === "input" && mode.training
-          ? layers.length + 1
-          : keeps
-          ? layersWith(name, layers).length
-          : 1,
-      )
-    ),
-    ...PASSING.flatMap((name) => lines(name, 1)),
-    ...(mode.training ? PASSING_BACKWARD.flatMap((name) => lines(name, 1)) : []),
+    const count = layers.length + (name === "input" ? 1 : 0);
+    const having = Array.from({ length: count }, (_, layer) => layer)
+      .filter((layer) => of(layer).cols > 0);
+    const groups = Map.groupBy(having, (layer) => kept ? layer : of(layer).layout);
+    return [...groups.values()].map((group) => {
+      const cols = new Map(group.map((layer) => [layer, of(layer).cols]));
+      return { name, cols: Math.max(...cols.values()), type, layers: cols, kept };
+    });
+  };
+  const each = mode.training && !mode.checkpointing;
+  return [
+    ...KEPT.flatMap((name) => lines(name, name === "input" ? mode.training : each)),
+    ...SHARED.flatMap((name) => lines(name, true)),
+    ...PASSING.flatMap((name) => lines(name, false)),
+    ...(mode.training ? PASSING_BACKWARD.flatMap((name) => lines(name, false)) : []),
   ];
 }
 
-/** Bytes of a planned activation, all copies. */
-export function activationBytes({ cols, copies, type }: PlannedActivation, tokens: number): number {
-  return copies * tokens * pitchOf(cols) * ELEMENT_BYTES[type];
+/** Columns of parts beside each other. */
+const columns = (...parts: number[]) => (cols: number): Columns => ({
+  cols,
+  layout: parts.every((part) => part % 16 === 0) ? "whole" : `${parts}`,
+});
+const one = (cols: number) => columns(cols)(cols);
+
+/** Those of attention; of a layer without, none. */
+function attentionActivations(
+  layers: readonly LayerPlan[],
+  index: number,
+  projected: Columns,
+): Partial<Record<ActivationName, Columns>> {
+  const { attention } = layers[index];
+  if (!attention) return Object.fromEntries(ATTENTION.map((name) => [name, one(0)]));
+  const layer = { ...layers[index], attention };
+  const { heads, headDim, qkNorm } = attention;
+  const none = one(0);
+  const places = attentionColumns(attention);
+  const attended = columns(...places.map(({ rows }) => rows))(widthOf(places));
+  const queries = one(heads * headDim);
+  const form = valueForm(layer);
+  const isSource = layers.some(({ attention }) => attention?.sharedWith === index);
+  const keyValues = widthOf(keyValueColumns(attention));
+  return {
+    qkv: projected,
+    attended: queries,
+    logSumExp: one(heads),
+    rotated: attended,
+    qkRstd: one(qkNorm ? qkNormRows({ ...qkNorm, ...normedHeads(layer) }) : 0),
+    dAttended: queries,
+    dQkv: attended,
+    dProjected: form === "keys" || form === "shared" ? projected : none,
+    // Each has its own, also where layers of one layout share other memory.
+    keyValues: isSource ? one(keyValues) : none,
+    dKeyValues: isSource ? { cols: keyValues, layout: `of ${index}` } : none,
+  };
+}
+
+/** The columns of the activations of a layer, those of the stream left out. */
+function columnsOf(
+  { hiddenSize, layers, tokenInputs }: ModelPlan,
+  index: number,
+): Partial<Record<ActivationName, Columns>> {
+  const layer = layers[index];
+  const { deltaNet, mlp, tokenInput } = layer;
+  const { qkv, o, gateUp } = blockSpecs(layer, hiddenSize, index);
+  const none = one(0);
+  const projected = columns(...qkv.parts.map(({ rows }) => rows))(qkv.width);
+  const merged = columns(mlp.width)(gateUp.width);
+  const hidden = one(mlp.width);
+  const width = tokenInput ? tokenInputs!.width : 0;
+  /** Those of all layers belong to the first one. */
+  const inputs = one(index === 0 && tokenInputs ? layers.length * tokenInputs.width : 0);
+  /** As linear layers write them. */
+  const whole = ({ cols, layout }: Columns): Columns => ({ cols: pitchOf(cols), layout });
+  const gated = columns(width)(2 * pitchOf(width));
+  const third = tokenInput ? one(hiddenSize) : none;
+  return {
+    ...attentionActivations(layers, index, projected),
+    deltaIn: deltaNet ? projected : none,
+    deltaOut: deltaNet ? one(o.inFeatures) : none,
+    dDeltaIn: deltaNet ? projected : none,
+    gateUp: merged,
+    hidden,
+    dHidden: hidden,
+    dGateUp: merged,
+    postMlp: third,
+    tokenBranch: third,
+    tokenGate: whole(one(width)),
+    tokenGateUp: gated,
+    tokenHidden: one(width),
+    projectedInputs: whole(inputs),
+    tokenInputs: inputs,
+    tableRows: inputs,
+    tokenRstd: one(inputs.cols > 0 ? layers.length : 0),
+    dTokenInputs: whole(inputs),
+    dTokenHidden: one(width),
+    dTokenGateUp: gated,
+    dTokenGate: whole(one(width)),
+  };
+}
+
+/** Bytes of a planned activation. */
+export function activationBytes({ cols, type }: PlannedActivation, tokens: number): number {
+  return matrixBytes(tokens, pitchOf(cols), type);
 }
 
 /** The allocated activations of a network, in the types that its layers want. */
@@ -160,7 +227,7 @@ export class Activations implements Disposable {
   readonly mode: ActivationMode;
   #device: Device;
   #config: ModelConfig;
-  #matrices = new Map<ActivationName, Matrix[]>();
+  readonly #matrices = new Map<ActivationName, AllocatedActivation>();
 
   constructor(
     device: Device,
@@ -182,38 +249,56 @@ export class Activations implements Disposable {
   /** Frees the activations that are not wanted any more, and makes those that are wanted now. */
   fit(types: ActivationTypes): void {
     const plan = planActivations(this.#config, this.mode, types);
-    for (const [name, matrices] of this.#matrices) {
-      if (plan.some((line) => line.name === name && line.type === matrices[0].type)) continue;
-      this.#device.free(...matrices);
-      this.#matrices.delete(name);
+    for (const [name, { type }] of this.#matrices) {
+      if (!plan.some((line) => line.name === name && line.type === type)) this.#free(name);
     }
-    for (const line of plan) if (!this.#matrices.has(line.name)) this.#allocate(line);
+    const missing = plan.filter(({ name }) => !this.#matrices.has(name));
+    for (const line of missing) this.#allocate(line);
   }
 
-  #allocate({ name, cols, copies, type }: PlannedActivation): void {
-    const matrices: Matrix[] = [];
-    this.#matrices.set(name, matrices);
-    for (let i = 0; i < copies; i++) {
-      const label = copies > 1 ? `${name} ${i}` : name;
-      matrices.push(this.#device.matrix(this.mode.tokens, cols, type, label));
+  #allocate({ name, cols, type, layers, kept }: PlannedActivation): void {
+    const allocated = this.#matrices.get(name) ?? { type, owned: [], ofLayer: [] };
+    this.#matrices.set(name, allocated);
+    const label = kept ? `${name} ${[...layers.keys()]}` : name;
+    const { tokens } = this.mode;
+    const matrix = this.#device.matrix(tokens, cols, type, label);
+    allocated.owned.push(matrix);
+    for (const [layer, cols] of layers) {
+      const pitch = pitchOf(cols);
+      const size = matrixBytes(tokens, pitch, type);
+      allocated.ofLayer[layer] = { ...matrix, cols, pitch, size };
     }
   }
 
-  /** The first `rows` rows of an activation; of block `layer` where each block has its own. */
+  #free(name: ActivationName): void {
+    this.#device.free(...this.#matrices.get(name)!.owned);
+    this.#matrices.delete(name);
+  }
+
+  /** The first `rows` rows of an activation of block `layer`, with the columns that it has there. */
   get(name: ActivationName, rows: number, layer = 0): Matrix {
-    const copies = this.#matrices.get(name);
-    if (!copies) throw new TypeError(`Activation "${name}" is not part of this plan`);
-    const matrix = copies[copies.length === 1 ? 0 : this.#placeOf(name, layer)];
+    const matrix = this.find(name, rows, layer);
+    if (!matrix) throw new TypeError(`Activation "${name}" is not part of this plan`);
+    return matrix;
+  }
+
+  /** The same; null where the block has no such activation. */
+  find(name: ActivationName, rows: number, layer: number): Matrix | null {
+    const matrix = this.#matrices.get(name)?.ofLayer[layer];
+    if (!matrix) return null;
     const size = matrix.size / matrix.rows * rows;
     return { ...matrix, rows, size };
   }
 
-  /** Which of its matrices is that of a layer. */
-  #placeOf(name: ActivationName, layer: number): number {
-    return layersWith(name, this.#config.plan.layers.slice(0, layer)).length;
-  }
-
   [Symbol.dispose](): void {
-    for (const copies of this.#matrices.values()) this.#device.free(...copies);
+    for (const name of this.#matrices.keys()) this.#free(name);
   }
+}
+
+/** An activation in memory. */
+interface AllocatedActivation {
+  type: DenseType;
+  owned: Matrix[];
+  /** What each layer sees of them. */
+  ofLayer: Matrix[];
 }

@@ -14,16 +14,18 @@
 
 import { asVector, type ColumnBlock, columnsOf, type Matrix } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
-import { qkNorm, qkNormBackward, qkNormWeightGradient } from "../kernels/attention/qk_norm.ts";
+import { qkNorm } from "../kernels/attention/qk_norm.ts";
+import { qkNormBackward, qkNormWeightGradient } from "../kernels/attention/qk_norm_backward.ts";
+import { copyColumns } from "../kernels/rows/columns.ts";
 import { rope } from "../kernels/attention/rope.ts";
 import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
 import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { DenseWeight } from "../layers/method.ts";
 import type { StoredVector } from "../layers/named_dense.ts";
 import type { Activations } from "./activations.ts";
-import { qkvColumns as placesOfQkv } from "./block_specs.ts";
+import { keyValueColumns, normedHeads, qkvColumns as placesOfQkv } from "./block_specs.ts";
 import { headOrder, rowIn } from "./head_order.ts";
-import type { AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
+import type { AttentionLayerPlan, AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
 import { type Rotation, scoreScale } from "./rope_buffers.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
@@ -47,8 +49,8 @@ export interface QkNorm {
   plan: QkNormPlan;
   /** The weight of queries. */
   q: DenseWeight;
-  /** The weight of keys. */
-  k: DenseWeight;
+  /** The weight of keys; null where these are those of another layer. */
+  k: DenseWeight | null;
 }
 
 /**
@@ -67,7 +69,12 @@ export function makeQkNorm(
     const order = head && Uint32Array.from({ length: count * headDim }, (_, i) => rowIn(head, i));
     return make(name, count * headDim, order ? { order } : undefined);
   };
-  return { plan, q: weight(plan.tensors.q, heads), k: weight(plan.tensors.k, kvHeads) };
+  const shares = attention.sharedWith !== undefined;
+  return {
+    plan,
+    q: weight(plan.tensors.q, heads),
+    k: shares ? null : weight(plan.tensors.k, kvHeads),
+  };
 }
 
 /** The columns of a merged matrix that are q, k and v, and what attention makes of them. */
@@ -104,11 +111,22 @@ export function attentionInputs(pass: InputPass, block: InputLayers, layer: numb
   const rotation = anglesOf(block, tokens);
   const qkv = qkvColumns(block, activations.get("qkv", rows, layer));
   if (norm) {
-    const output = activations.get("rotated", rows);
-    const rstd = activations.mode.training ? activations.get("qkRstd", rows) : null;
+    const output = activations.get("rotated", rows, layer);
+    const rstd = activations.mode.training ? activations.get("qkRstd", rows, layer) : null;
     const { eps } = norm.plan;
-    qkNorm(program, { ...qkv, ...weightsOf(norm), eps, rotation, output, rstd });
-    return qkvColumns(block, output);
+    const heads = normedHeads(block.plan as AttentionLayerPlan);
+    qkNorm(program, {
+      ...normedColumns(qkv, heads),
+      ...weightsOf(norm),
+      ...heads,
+      eps,
+      rotation,
+      output,
+      rstd,
+    });
+    const attended = qkvColumns(block, output);
+    shareKeyValues(pass, block, layer, attended);
+    return attended;
   }
   const { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim } = qkv;
   if (rotation) rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, ...rotation });
@@ -127,30 +145,106 @@ export function attentionInputsAgain(
   const { activations, rows } = pass;
   if (!block.qkNorm) return qkvColumns(block, activations.get("qkv", rows, layer));
   if (!activations.mode.checkpointing) return attentionInputs(pass, block, layer);
-  return qkvColumns(block, activations.get("rotated", rows));
+  return qkvColumns(block, activations.get("rotated", rows, layer));
 }
 
 /**
- * Records the gradients of the norms: of their weights, where these are trained, and of q and k.
- * Activation `dQkv` holds the gradient before rotation, and then that of the output of the qkv layer.
+ * Records the gradients of the norms: of their weights, where these are trained, and of q, k and v.
+ * Activation `dQkv` holds the gradient before rotation.
+ *
+ * @returns that of the output of the qkv layer.
  */
-export function attentionInputGradients(pass: InputPass, block: InputLayers, layer: number): void {
+export function attentionInputGradients(
+  pass: InputPass,
+  block: InputLayers,
+  layer: number,
+): Matrix {
   const { qkNorm: norm } = block;
-  if (!norm) return;
   const { program, activations, rows } = pass;
+  const dQkv = activations.get("dQkv", rows, layer);
+  if (!norm) return dQkv;
+  shareGradients(pass, block, layer, qkvColumns(block, dQkv));
+  const heads = normedHeads(block.plan as AttentionLayerPlan);
   const io = {
-    ...qkvColumns(block, activations.get("qkv", rows, layer)),
-    rstd: activations.get("qkRstd", rows),
-    dQkv: activations.get("dQkv", rows),
+    ...normedColumns(qkvColumns(block, activations.get("qkv", rows, layer)), heads),
+    ...heads,
+    rstd: activations.get("qkRstd", rows, layer),
+    dQkv,
   };
-  if (norm.q.gradient && norm.k.gradient) {
+  if (norm.q.gradient) {
     const { over } = norm.plan;
-    const [dQWeight, dKWeight] = [asVector(norm.q.gradient()), asVector(norm.k.gradient())];
+    const dQWeight = asVector(norm.q.gradient());
+    const dKWeight = norm.k?.gradient ? asVector(norm.k.gradient()) : undefined;
     qkNormWeightGradient(program, { ...io, over, dQWeight, dKWeight });
   }
-  qkNormBackward(program, { ...io, ...weightsOf(norm) });
+  const out = activations.find("dProjected", rows, layer);
+  qkNormBackward(program, { ...io, ...weightsOf(norm), ...(out && { out }) });
+  return out ?? dQkv;
+}
+
+/** Records clearing the gradients of the keys and values that several layers attend to. */
+export function clearSharedGradients({ program, activations, rows }: InputPass, layers: number) {
+  for (let layer = 0; layer < layers; layer++) {
+    const gradients = activations.find("dKeyValues", rows, layer);
+    if (gradients) program.clear(gradients);
+  }
+}
+
+/** The columns that norms take: keys and values of another layer are none of them. */
+function normedColumns(qkv: QkvColumns, { kvHeads }: { kvHeads: number }): QkvColumns {
+  if (kvHeads > 0) return qkv;
+  const none = columnsOf(qkv.q.matrix, 0, 0);
+  return { ...qkv, k: none, v: none };
+}
+
+/** The columns of keys and values in an activation of the layer that other layers share them with. */
+function sharedColumns(
+  { activations, rows }: InputPass,
+  { plan }: InputLayers,
+  name: "keyValues" | "dKeyValues",
+  layer: number,
+): ColumnBlock[] | null {
+  const attention = plan.attention!;
+  const matrix = activations.find(name, rows, attention.sharedWith ?? layer);
+  return matrix &&
+    keyValueColumns(attention).map(({ start, rows }) => columnsOf(matrix, start, rows));
+}
+
+/** Records keeping keys and values for other layers, or taking them from the one that has them. */
+function shareKeyValues(
+  pass: InputPass,
+  block: InputLayers,
+  layer: number,
+  { k, v }: QkvColumns,
+): void {
+  const kept = sharedColumns(pass, block, "keyValues", layer);
+  const takes = block.plan.attention!.sharedWith !== undefined;
+  kept?.forEach((column, i) => {
+    const [from, to] = takes ? [column, [k, v][i]] : [[k, v][i], column];
+    copyColumns(pass.program, { from, to });
+  });
+}
+
+/** Records the same of their gradients: those of all layers add up. */
+function shareGradients(
+  pass: InputPass,
+  block: InputLayers,
+  layer: number,
+  { k, v }: QkvColumns,
+): void {
+  const kept = sharedColumns(pass, block, "dKeyValues", layer);
+  const takes = block.plan.attention!.sharedWith !== undefined;
+  kept?.forEach((column, i) => {
+    const [from, to] = takes ? [[k, v][i], column] : [column, [k, v][i]];
+    copyColumns(pass.program, { from, to, accumulate: true });
+  });
 }
 
 function weightsOf({ plan: { over, weightOffset }, q, k }: QkNorm) {
-  return { over, weightOffset, qWeight: asVector(q.value()), kWeight: asVector(k.value()) };
+  return {
+    over,
+    weightOffset,
+    qWeight: asVector(q.value()),
+    kWeight: k ? asVector(k.value()) : undefined,
+  };
 }

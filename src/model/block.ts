@@ -29,10 +29,12 @@
  * @module
  */
 
-import { type Matrix, rowsOf } from "../gpu/buffers.ts";
+import { asVector, type Matrix, rowsOf } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
+import { scale } from "../kernels/rows/scale.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
-import type { Linear } from "../layers/method.ts";
+import type { DenseWeight, Linear } from "../layers/method.ts";
 import type { ActivationName } from "./activations.ts";
 import {
   type BranchEnd,
@@ -50,17 +52,22 @@ import {
   attendToPass,
   mixBackward,
   type Mixer,
-  mixerActivations,
+  mixerInput,
   mixForward,
   type Pass,
 } from "./mixer.ts";
 import type { LayerPlan } from "./plan.ts";
+import { type TokenBranch, tokenBranchBackward, tokenBranchForward } from "./token_inputs.ts";
 
 /** The layers of a block. */
 export interface Block extends Mixer {
   norms: Readonly<Record<keyof LayerPlan["norms"], Norm | null>>;
   gateUp: Linear;
   down: Linear;
+  /** The third branch, where there is one. */
+  token: TokenBranch | null;
+  /** f32 [1]: factor of the block's output, where the plan has one. */
+  outputScale: DenseWeight | null;
 }
 
 /** Records block `layer`: from activation `input` of the layer to that of the next. */
@@ -75,11 +82,8 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
   inGroups(pass, layer, ({ get, inputOf }) => {
     const { attention } = branchStarts(block, get);
     const qkv = branchInput(program, attention, () => inputOf(block.qkv, "normed"), null);
-    block.qkv.forward(program, {
-      ...qkv,
-      output: get(mixerActivations(block.plan).input),
-      training,
-    });
+    const output = get(mixerInput(block.plan));
+    block.qkv.forward(program, { ...qkv, output, training });
   });
   const mixed = mixForward(pass, block, layer, attend);
   inGroups(pass, layer, ({ get, inputOf, rowsIn }) => {
@@ -106,9 +110,19 @@ function forwardFromGateUp(pass: Pass, block: Block, layer: number): void {
     const down = inputOf(block.down, "hidden");
     const [gateUp, stream] = [get("gateUp"), get("postAttention")];
     swiglu(program, { gateUp, activation, output: down.input, quantized: down.codes });
-    const sum = get("input", layer + 1);
+    const output = get("input", layer + 1);
+    const sum = block.token ? get("postMlp") : output;
     joinStream(program, branchEnds(block, get).mlp, down, { training, stream, sum, next: null });
+    if (block.token) {
+      tokenBranchForward(program, block.token, { get, inputOf, sum: output, training });
+    }
+    scaleOutput(program, block, output);
   });
+}
+
+/** Records the factor of a block's output; that of its gradient is the same. */
+function scaleOutput(program: Program, { outputScale }: Block, values: Matrix): void {
+  if (outputScale) scale(program, { values, factor: asVector(outputScale.value()) });
 }
 
 /** Gives an activation: of this layer, or of another one. */
@@ -137,7 +151,7 @@ interface RowGroup {
   /**
    * The forms in which a linear layer wants its input, of which activation `name` is the f32 one.
    */
-  inputOf(linear: Linear, name: "normed" | "hidden"): LinearInput;
+  inputOf(linear: Linear, name: "normed" | "hidden" | "tokenHidden"): LinearInput;
 }
 
 /** Records what is around linear layers, `linearRows` rows at a time. */
@@ -148,7 +162,7 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
     const rowsIn = (matrix: Matrix) => rowsOf(matrix, first, count);
     const get = (name: ActivationName, ofLayer = layer) =>
       rowsIn(activations.get(name, rows, ofLayer));
-    const inputOf = (linear: Linear, name: "normed" | "hidden") => ({
+    const inputOf: RowGroup["inputOf"] = (linear, name) => ({
       input: linear.forwardReadsF32 ? get(name) : null,
       codes: linear.inputCodes(count),
     });
@@ -158,7 +172,7 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
 
 /** The linear layer whose output a block adds to the stream as it is, if there is one. */
 export function gradientTaker(block: Block | undefined): Linear | null {
-  return block && !block.norms.mlpOut ? block.down : null;
+  return block && !block.norms.mlpOut && !block.token && !block.outputScale ? block.down : null;
 }
 
 /** Options of {@linkcode blockBackward}. */
@@ -191,12 +205,14 @@ export function blockBackward(
   const get = activationsOf(pass, layer);
   if (pass.activations.mode.checkpointing) {
     forwardToGateUp(pass, block, layer, attendToPass);
-    if (block.norms.mlpOut) forwardFromGateUp(pass, block, layer);
+    if (block.norms.mlpOut || block.token) forwardFromGateUp(pass, block, layer);
   }
   const [starts, ends] = [branchStarts(block, get), branchEnds(block, get)];
 
+  scaleOutput(program, block, get("dResidual"));
+  if (block.token) tokenBranchBackward(pass, block.token);
   const dDown = branchGradient(pass, ends.mlp, outputCodes);
-  const down = inputAgain(block.down, pass, "hidden", ({ input, codes }) => {
+  const down = inputAgain(block.down, pass.rows, () => get("hidden"), ({ input, codes }) => {
     swiglu(program, { gateUp: get("gateUp"), activation, output: input, quantized: codes });
   });
   block.down.backward(program, { ...dDown, ...down, dInput: get("dHidden") });
@@ -219,10 +235,10 @@ export function blockBackward(
   const joined = joinGradients(pass, starts.mlp, block.norms.attentionOut ? null : block.o);
 
   const dO = branchGradient(pass, ends.attention, joined);
-  mixBackward(pass, block, layer, dO);
+  const dProjected = mixBackward(pass, block, layer, dO);
   const qkv = branchInputAgain(pass, starts.attention);
   block.qkv.backward(program, {
-    dOutput: get(mixerActivations(block.plan).gradient),
+    dOutput: dProjected,
     codes: null,
     ...qkv,
     dInput: needsInputGradient ? get("dNormed") : null,

@@ -11,7 +11,14 @@ import { roundUp } from "../gpu/buffers.ts";
 import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
 import { headOrder, rowIn } from "./head_order.ts";
 import type { MergedColumns } from "../kernels/delta_net/shapes.ts";
-import { type AttentionPlan, type LayerPlan, mixerBias, mixerRoles, mixerWidth } from "./plan.ts";
+import {
+  type AttentionLayerPlan,
+  type AttentionPlan,
+  type LayerPlan,
+  mixerBias,
+  mixerRoles,
+  mixerWidth,
+} from "./plan.ts";
 import type { DeltaNetPlan } from "./delta_net_plan.ts";
 import { type LinearRole, storedRow } from "./tensor_map.ts";
 
@@ -21,11 +28,31 @@ export interface BlockSpecs {
   o: LinearSpec;
   gateUp: LinearSpec;
   down: LinearSpec;
+  /** Those of the branch that takes in a token's input, where there is one. */
+  token: { gate: LinearSpec; projection: LinearSpec } | null;
 }
 
-/** Describes the merged linears of block `layer`. */
-export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): BlockSpecs {
-  const { mlp, residualScale } = plan;
+/** The linear layers of a block, or their specs, in the order of the forward pass. */
+export function linearsOf<T>({ qkv, o, gateUp, down, token }:
+  & {
+    readonly [name in Exclude<keyof BlockSpecs, "token">]: T;
+  }
+  & { readonly token: { readonly gate: T; readonly projection: T } | null }): T[] {
+  return [qkv, o, gateUp, down, ...(token ? [token.gate, token.projection] : [])];
+}
+
+/**
+ * Describes the merged linears of block `layer`.
+ *
+ * @param inputWidth Components of a token's input, where the block takes one.
+ */
+export function blockSpecs(
+  plan: LayerPlan,
+  hiddenSize: number,
+  layer: number,
+  inputWidth = 0,
+): BlockSpecs {
+  const { mlp, residualScale, tokenInput } = plan;
   const { qkv, o } = mixerBias(plan);
   const merge = (
     name: string,
@@ -44,10 +71,36 @@ export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): 
     o: last(merge("o", mixerWidth(plan), o, "o")),
     gateUp: merge("gate_up", hiddenSize, mlp.bias, "gate", "up"),
     down: last(merge("down", mlp.width, mlp.bias, "down")),
+    token: tokenInput
+      ? {
+        gate: singleSpec(`layers.${layer}.token_gate`, tokenInput.gate, hiddenSize, inputWidth),
+        projection: singleSpec(
+          `layers.${layer}.token_projection`,
+          tokenInput.projection,
+          inputWidth,
+          hiddenSize,
+        ),
+      }
+      : null,
   };
 }
 
-/** The columns of the merged output that are q, k and v. */
+/** A linear layer that is merged with no other: that of a tensor. */
+export function singleSpec(
+  name: string,
+  tensor: string,
+  inFeatures: number,
+  rows: number,
+): LinearSpec {
+  const module = moduleOf(tensor);
+  const kind = module.slice(module.lastIndexOf(".") + 1);
+  return { name, inFeatures, width: roundUp(rows, 16), parts: [{ module, kind, rows, start: 0 }] };
+}
+
+/**
+ * The columns of q, k and v in what attention reads. The merged output of their projections has the same,
+ * up to those that have none.
+ */
 export function qkvColumns(plan: AttentionPlan): Place[] {
   return attentionColumns(plan).filter((_, i) => !plan.outputGate || i !== 1);
 }
@@ -57,7 +110,8 @@ export function outputGateColumns(plan: AttentionPlan): Place {
   return attentionColumns(plan)[1];
 }
 
-function attentionColumns({ heads, kvHeads, headDim, outputGate }: AttentionPlan): Place[] {
+/** All columns of what attention reads, those of the gate among them. */
+export function attentionColumns({ heads, kvHeads, headDim, outputGate }: AttentionPlan): Place[] {
   const [queries, keys] = [heads * headDim, kvHeads * headDim];
   return placesOf([queries, ...(outputGate ? [queries] : []), keys, keys]);
 }
@@ -72,8 +126,39 @@ export function deltaNetColumns(
   return { k, v, z, b, a };
 }
 
+/** The columns of keys and values that other layers attend to as well. */
+export function keyValueColumns({ kvHeads, headDim }: AttentionPlan): Place[] {
+  return placesOf([kvHeads * headDim, kvHeads * headDim]);
+}
+
+/** The heads that the norms of a layer take; those that it shares are normed already. */
+export function normedHeads(
+  layer: AttentionLayerPlan,
+): { heads: number; kvHeads: number; headDim: number; values: "copied" | "normed" | "keys" } {
+  const { heads, kvHeads, headDim } = layer.attention;
+  const values = valueForm(layer);
+  return values === "shared"
+    ? { heads, kvHeads: 0, headDim, values: "copied" }
+    : { heads, kvHeads, headDim, values };
+}
+
+/** Where the values of a layer come from on the way to attention. */
+export function valueForm(
+  { attention, tensors }: AttentionLayerPlan,
+): "copied" | "normed" | "keys" | "shared" {
+  if (attention.sharedWith !== undefined) return "shared";
+  if (!attention.qkNorm?.values) return "copied";
+  return tensors.v ? "normed" : "keys";
+}
+
+/** The columns of a matrix of such places. */
+export function widthOf(places: readonly Place[]): number {
+  const { start, rows } = places.at(-1)!;
+  return roundUp(start + rows, 16);
+}
+
 /** Where one of several matrices is in a merged one. */
-interface Place {
+export interface Place {
   start: number;
   rows: number;
 }
@@ -96,7 +181,6 @@ function mergeRows(
 ): Pick<LinearSpec, "parts" | "width"> {
   const stored = (role: LinearRole) => tensors[role]!;
   const places = placesOf(roles.map((role) => stored(role).rows));
-  const { start, rows } = places.at(-1)!;
   const names = new Set(roles.map((role) => stored(role).name));
   const parts = [...names].map((name): LinearPart => {
     const matrices = roles.map((role, i) => ({ role, ...stored(role), ...places[i] }))
@@ -126,7 +210,7 @@ function mergeRows(
       ...(matrices.every(({ role }) => role === "a" || role === "b") && { perHead: true }),
     };
   });
-  return { parts, width: roundUp(start + rows, 16) };
+  return { parts, width: widthOf(places) };
 }
 
 /** The path of the module whose weight a tensor is. */

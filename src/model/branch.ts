@@ -115,12 +115,12 @@ export function branchGradient(
 
 /** The input of a branch's first linear for its backward; what is not kept is recorded again. */
 export function branchInputAgain(
-  pass: BranchPass,
+  { program, activations, rows }: BranchPass,
   { stream, norm, linear }: BranchStart,
 ): Pick<LinearBackward, "input" | "inputCodes"> {
   if (!norm) return { input: stream, inputCodes: null };
-  return inputAgain(linear, pass, "normed", (again) => {
-    normForward(pass.program, norm, stream, again);
+  return inputAgain(linear, rows, () => activations.get("normed", rows), (again) => {
+    normForward(program, norm, stream, again);
   });
 }
 

@@ -82,17 +82,23 @@ export class CachedText implements Disposable {
     this.#network = network;
     using resources = new DisposableStack();
     const own = <T extends BufferView>(view: T) => resources.adopt(view, (v) => device.free(v));
-    this.#caches = plan.layers.map(({ attention, deltaNet }): Cache => {
+    this.#caches = [];
+    for (const { attention, deltaNet } of plan.layers) {
       if (!attention) {
         const states = makeDeltaStates(device, deltaNet!);
         for (const matrix of Object.values(states)) own(matrix);
-        return { states };
+        this.#caches.push({ states });
+        continue;
       }
-      const { kvHeads, headDim } = attention;
+      const { kvHeads, headDim, sharedWith } = attention;
+      if (sharedWith !== undefined) {
+        this.#caches.push(this.#caches[sharedWith]);
+        continue;
+      }
       const cache = (label: string) =>
         own(device.matrix(capacity, kvHeads * headDim, type, label, "text"));
-      return { keyCache: cache("cached keys"), valueCache: cache("cached values") };
-    });
+      this.#caches.push({ keyCache: cache("cached keys"), valueCache: cache("cached values") });
+    }
     this.#token = resources.use(new PassWorkspace(network, 1));
     this.#cachedLength = own(device.vector(1, "u32", "cached length"));
     this.#logits = own(
@@ -197,7 +203,8 @@ export class CachedText implements Disposable {
     const { program, rows, tokens: { positions } } = pass;
     const deltaStates = (layer: number) => (this.#caches[layer] as DeltaCache).states;
     recordBlocks({ ...pass, deltaStates }, network, (pass, layer, io) => {
-      appendToCache(program, { ...io, ...this.#keysOf(layer), positions });
+      const shares = network.blocks[layer].plan.attention?.sharedWith !== undefined;
+      if (!shares) appendToCache(program, { ...io, ...this.#keysOf(layer), positions });
       attend(pass, layer, io);
     });
     const final = recordFinalNorm(pass, network, rows - 1 - (rows - 1) % ROW_ALIGNMENT);

@@ -14,7 +14,7 @@ import { weightName } from "../layers/load.ts";
 import type { LinearSpec } from "../layers/linear_spec.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 import type { ModelConfig } from "./config.ts";
-import { planTensorShapes } from "./plan.ts";
+import { planTensorShapes } from "./plan_tensors.ts";
 
 /** The name of a head that is a tensor of its own. */
 const LM_HEAD = "lm_head.weight";

@@ -12,7 +12,8 @@ import type { CodedMatrices } from "../layers/weight_source.ts";
 import { readCodedMatrices } from "./coded_matrices.ts";
 import { expectHadamard } from "./stored_transforms.ts";
 import { MODEL_TYPES } from "./families/registry.ts";
-import { type ModelPlan, planTensorShapes } from "./plan.ts";
+import type { ModelPlan } from "./plan.ts";
+import { planTensorShapes } from "./plan_tensors.ts";
 import type { QuantizationConfig } from "./quantization_config.ts";
 import { isCarried, spellAsPlanned } from "./tensor_names.ts";
 

@@ -15,7 +15,8 @@ import { PRECISIONS } from "../layers/operand.ts";
 import { codeFormatOf } from "../numerics/formats.ts";
 import { type BlockShape, gridShape } from "../numerics/scale_grid.ts";
 import { namesModule } from "./module_patterns.ts";
-import { type ModelPlan, planTensorShapes } from "./plan.ts";
+import type { ModelPlan } from "./plan.ts";
+import { linearTensorNames, planTensorShapes } from "./plan_tensors.ts";
 import type { QuantizationConfig, QuantizationMethod } from "./quantization_config.ts";
 
 /** What the weight of a linear layer is called after the path of its module. */
@@ -54,9 +55,7 @@ export async function readCodedMatrices(
   plan: ModelPlan,
   quantization: QuantizationConfig | null,
 ): Promise<FoundMatrices> {
-  const linears = new Set(
-    plan.layers.flatMap(({ tensors }) => Object.values(tensors).map(({ name }) => name)),
-  );
+  const linears = linearTensorNames(plan);
   const matrices = new Map<string, CodedMatrix>();
   const claimed = new Set<string>();
   for (const name of planTensorShapes(plan).keys()) {

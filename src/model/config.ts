@@ -11,7 +11,8 @@ import { exists } from "../io/exists.ts";
 import { JsonFields, readJson } from "../io/json.ts";
 import { refuseUnclaimed } from "./claimed_fields.ts";
 import { FAMILIES, MODEL_TYPES, type Wrapper, WRAPPERS } from "./families/registry.ts";
-import { attentionOf, type ModelPlan, planTensorShapes, renameTensors } from "./plan.ts";
+import { attentionOf, type ModelPlan } from "./plan.ts";
+import { planTensorShapes, renameTensors } from "./plan_tensors.ts";
 import type { QuantizationConfig } from "./quantization_config.ts";
 import { parseQuantizationConfig } from "./read_quantization.ts";
 import type { RopeScaling } from "./rope_scaling.ts";
@@ -37,7 +38,7 @@ export interface ModelConfig {
   readonly numHeads: number;
   /** Key and value heads; each serves `numHeads / numKeyValueHeads` query heads. */
   readonly numKeyValueHeads: number;
-  /** Components of a head: even, from 8 to 256. */
+  /** Components of a head: even, from 8 to 512. */
   readonly headDim: number;
   /** Added to the mean square in RMSNorm. */
   readonly rmsNormEps: number;
@@ -206,7 +207,7 @@ export function firstOfEachKind(config: ModelConfig): ModelConfig {
   );
 }
 
-/** What a plan says in one number each. All layers have the same sizes: see `support.ts`. */
+/** What a plan says in one number each: of layers that differ in size, the first one's. */
 function sizesOf({ vocabSize, hiddenSize, layers, finalNorm, head }: ModelPlan) {
   const [{ mlp }] = layers;
   const { heads, kvHeads, headDim } = attentionOf({ layers })!;

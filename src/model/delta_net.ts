@@ -124,7 +124,7 @@ export function deltaNetBackward(
 ): void {
   const { program, activations, tokens: { documents }, rows } = pass;
   const { plan, conv, norm, aLog, dtBias } = net;
-  const dMerged = activations.get("dDeltaIn", rows);
+  const dMerged = activations.get("dDeltaIn", rows, layer);
   const dRule = program.scratch(rows, dOutput.cols, "gradient of a delta rule");
   gatedNormBackward(program, {
     ...normOperands(pass, net, layer),

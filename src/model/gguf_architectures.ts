@@ -7,7 +7,8 @@
  */
 
 import { ModelError } from "../errors.ts";
-import { biasName, type LayerPlan, type ModelPlan, type NormPlan } from "./plan.ts";
+import type { LayerPlan, ModelPlan, NormPlan } from "./plan.ts";
+import { biasName } from "./plan_tensors.ts";
 import type { LinearRole } from "./tensor_map.ts";
 
 /** What an architecture of llama.cpp can compute, beyond what all can. */

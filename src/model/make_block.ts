@@ -11,8 +11,9 @@ import type { Block } from "./block.ts";
 import type { BlockSpecs } from "./block_specs.ts";
 import { makeDeltaNet } from "./delta_net.ts";
 import type { Norm } from "./norm.ts";
-import type { LayerPlan, NormPlan } from "./plan.ts";
+import type { LayerPlan, NormPlan, TokenInputsPlan } from "./plan.ts";
 import type { RopeBuffers } from "./rope_buffers.ts";
+import type { TokenBranch } from "./token_inputs.ts";
 
 /** What makes the layers. */
 export interface LayerMakers {
@@ -20,14 +21,19 @@ export interface LayerMakers {
   norm: (plan: NormPlan) => Norm;
   /** Makes a weight of one row. */
   dense: (name: string, cols: number, stored?: StoredVector) => DenseWeight;
+  /** Makes a number of the model that no method trains. */
+  constant: (name: string) => DenseWeight;
   ropeBuffers: RopeBuffers;
+  /** What the tokens' inputs of the block are, where the model has such. */
+  tokenInputs?: TokenInputsPlan;
 }
 
-/** Makes a block. Its parameters are declared in the order of the forward pass. */
+/** Makes block `layer`. Its parameters are declared in the order of the forward pass. */
 export function makeBlock(
   plan: LayerPlan,
+  layer: number,
   specs: BlockSpecs,
-  { layers, norm, dense, ropeBuffers }: LayerMakers,
+  { layers, norm, dense, constant, ropeBuffers, tokenInputs }: LayerMakers,
 ): Block {
   const normAt = (at: keyof LayerPlan["norms"]) => plan.norms[at] && norm(plan.norms[at]);
   const attentionIn = normAt("attentionIn");
@@ -41,5 +47,16 @@ export function makeBlock(
   const gateUp = layers.linear(specs.gateUp);
   const down = layers.linear(specs.down);
   const norms = { attentionIn, attentionOut, mlpIn, mlpOut: normAt("mlpOut") };
-  return { plan, norms, qkv, qkNorm, rotation, deltaNet, o, gateUp, down };
+  const token: TokenBranch | null = specs.token && {
+    layer,
+    width: tokenInputs!.width,
+    scale: tokenInputs!.scale,
+    activation: plan.mlp.activation,
+    gate: layers.linear(specs.token.gate),
+    projection: layers.linear(specs.token.projection),
+    norm: norm(plan.tokenInput!.norm),
+  };
+  const outputScale = plan.outputScale === undefined ? null : constant(plan.outputScale);
+  const mixer = { plan, qkv, qkNorm, rotation, deltaNet, o };
+  return { ...mixer, norms, gateUp, down, token, outputScale };
 }

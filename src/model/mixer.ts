@@ -75,11 +75,9 @@ export const attendToPass: Attend = ({ program, tokens }, _layer, io) => {
   attentionForward(program, { ...io, documents: documentsIn(tokens, io.window) });
 };
 
-/** The activations that the first linear layers of a mixer write, and that of their gradient. */
-export function mixerActivations(
-  { deltaNet }: LayerPlan,
-): Record<"input" | "gradient", ActivationName> {
-  return deltaNet ? { input: "deltaIn", gradient: "dDeltaIn" } : { input: "qkv", gradient: "dQkv" };
+/** The activation that the first linear layers of a mixer write. */
+export function mixerInput({ deltaNet }: LayerPlan): ActivationName {
+  return deltaNet ? "deltaIn" : "qkv";
 }
 
 /** Records the way from there to what the last linear layer reads; returns that. */
@@ -95,14 +93,14 @@ export function mixForward(pass: Pass, mixer: Mixer, layer: number, attend: Atte
 
 /**
  * Records the gradients of a mixer and of its last linear layer, from that of the latter's output to that
- * of the output of the first linear layers.
+ * of the output of the first linear layers, which is returned.
  */
 export function mixBackward(
   pass: Pass,
   mixer: Mixer,
   layer: number,
   dOutput: Pick<LinearBackward, "dOutput" | "codes">,
-): void {
+): Matrix {
   const { program, activations, tokens, rows } = pass;
   const { o, deltaNet, plan } = mixer;
   const reads = o.backwardReadsInput || o.backwardReadsCodes;
@@ -112,20 +110,20 @@ export function mixBackward(
     o.backward(program, { ...dOutput, input, dInput });
     rotate(program, { input: dInput, block: o.rotation });
     deltaNetBackward(pass, deltaNet, layer, dInput);
-    return;
+    return activations.get("dDeltaIn", rows, layer);
   }
   const output = activations.get("attended", rows, layer);
-  const dInput = activations.get("dAttended", rows);
+  const dInput = activations.get("dAttended", rows, layer);
   const gated = isGated(plan);
   const input = !gated ? output : reads ? recordGate(pass, plan, layer) : null;
   o.backward(program, { ...dOutput, input, dInput });
   rotate(program, { input: dInput, block: o.rotation });
   if (gated) {
     const z = gateOf(plan, activations.get("qkv", rows, layer));
-    const dZ = gateOf(plan, activations.get("dQkv", rows));
+    const dZ = gateOf(plan, activations.get("dQkv", rows, layer));
     outputGateBackward(program, { attended: output, z, d: dInput, dZ });
   }
-  const gradient = qkvColumns(mixer, activations.get("dQkv", rows));
+  const gradient = qkvColumns(mixer, activations.get("dQkv", rows, layer));
   attentionBackward(program, {
     ...attentionInputsAgain(pass, mixer, layer),
     documents: documentsIn(tokens, gradient.window),
@@ -137,7 +135,7 @@ export function mixBackward(
     dK: gradient.k,
     dV: gradient.v,
   });
-  attentionInputGradients(pass, mixer, layer);
+  return attentionInputGradients(pass, mixer, layer);
 }
 
 function isGated(plan: LayerPlan): plan is AttentionLayerPlan {

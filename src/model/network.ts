@@ -19,6 +19,7 @@ import {
   type StoredVector,
 } from "../layers/named_dense.ts";
 import { Parameters } from "../layers/parameters.ts";
+import { FrozenDense } from "../layers/storage/frozen_dense.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
@@ -26,7 +27,8 @@ import { changedModel } from "./changed_model.ts";
 import type { Block } from "./block.ts";
 import { attendToPass, type Pass } from "./mixer.ts";
 import { type LayerMakers, makeBlock } from "./make_block.ts";
-import { blockSpecs } from "./block_specs.ts";
+import { linearsOf } from "./block_specs.ts";
+import { modelSpecs } from "./model_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
 import { CROSS_ENTROPY } from "./loss.ts";
@@ -35,6 +37,7 @@ import * as passes from "./passes.ts";
 import type { NormPlan } from "./plan.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
 import { allocateTokens, firstTokens, freeTokens, type TokenBuffers } from "./token_buffers.ts";
+import { makeTokenInputs, type TokenInputs } from "./token_inputs.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 
 /** Options of {@linkcode Network.create}. */
@@ -65,12 +68,14 @@ export class Network implements passes.Decoder, Disposable {
   readonly layers: AdaptedLayers;
   readonly parameters: Parameters;
   readonly blocks: readonly Block[];
+  readonly tokenInputs: TokenInputs | null;
   /** The weights outside the linear layers, by Hugging Face name. */
   readonly dense: Map<string, NamedDense> = new Map();
   readonly embedding: DenseTable;
   readonly finalNorm: Norm;
   readonly head: LmHead;
   readonly #ropeBuffers: RopeBuffers;
+  readonly #constants: FrozenDense;
   /** What its weights are loaded from. */
   readonly #source: WeightSource;
   #activations: Activations | null = null;
@@ -87,29 +92,33 @@ export class Network implements passes.Decoder, Disposable {
     this.method = method;
     this.parameters = new Parameters(device);
     this.#ropeBuffers = new RopeBuffers(device);
-    const { hiddenSize: width } = options.config.plan;
-    const blocks = options.config.plan.layers.map((layer, index) =>
-      blockSpecs(layer, width, index)
-    );
-    const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
+    this.#constants = new FrozenDense(device, "f32");
+    const { inputs, blocks, linears } = modelSpecs(options.config.plan);
     const changes = method.changes?.(linears) ?? new Map();
     const { config, source, addedBiases } = changedModel(options, changes, linears);
     this.config = config;
     this.addedBiases = addedBiases;
     this.#source = source;
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
+    const { tokenInputs } = plan;
     const { parameters } = this;
     const leavesUnquantized = (weight: string) => source.leavesUnquantized?.(weight) ?? false;
     const context = { device, linears, parameters, random, restoring, leavesUnquantized };
     this.layers = method.build(context);
     this.embedding = this.#table(plan.embedding.tensor, vocabSize, hiddenSize);
+    this.tokenInputs = inputs && makeTokenInputs(config.plan, this.layers.linear(inputs), {
+      table: (...of) => this.#table(...of),
+      dense: (...of) => this.#dense(...of),
+    });
     const makers: LayerMakers = {
       layers: this.layers,
       ropeBuffers: this.#ropeBuffers,
+      tokenInputs,
       norm: (plan) => this.#norm(plan),
       dense: (...of) => this.#dense(...of),
+      constant: (name) => this.#known(name, this.#constants.row(name, 1), 1),
     };
-    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], makers));
+    this.blocks = layers.map((layer, i) => makeBlock(layer, i, blocks[i], makers));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     const head = tied ? this.embedding : this.#table(tensor, vocabSize, hiddenSize);
@@ -140,7 +149,8 @@ export class Network implements passes.Decoder, Disposable {
 
   /** Every merged linear layer, in the order of the forward pass. */
   linears(): Linear[] {
-    return this.blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
+    const inputs = this.tokenInputs ? [this.tokenInputs.projection] : [];
+    return [...inputs, ...this.blocks.flatMap(linearsOf)];
   }
 
   /**
@@ -265,6 +275,7 @@ export class Network implements passes.Decoder, Disposable {
     this.release();
     for (const linear of this.linears()) linear.free();
     this.layers.free();
+    this.#constants.free();
     this.parameters[Symbol.dispose]();
     this.#ropeBuffers.free();
   }
@@ -286,7 +297,10 @@ export class Network implements passes.Decoder, Disposable {
   }
 
   #dense(name: string, cols: number, stored?: StoredVector): DenseWeight {
-    const weight = this.layers.dense(name, cols);
+    return this.#known(name, this.layers.dense(name, cols), cols, stored);
+  }
+
+  #known(name: string, weight: DenseWeight, cols: number, stored?: StoredVector): DenseWeight {
     this.dense.set(name, rowAsNamed(weight, cols, stored));
     return weight;
   }

@@ -8,21 +8,25 @@
 import { type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { LOSS_SUM_INDEX, type StepState } from "../gpu/step_state.ts";
-import { embed, embedBackward, type SlabPlace } from "../kernels/rows/embedding.ts";
 import { addSum } from "../kernels/rows/sum.ts";
 import { isTrained } from "../layers/dense_table.ts";
 import type { DenseTable } from "../layers/method.ts";
+import { clearSharedGradients } from "./attention_inputs.ts";
 import { type Block, blockBackward, blockForward, gradientTaker } from "./block.ts";
 import type { ModelConfig } from "./config.ts";
 import type { HeadLosses, LmHead } from "./lm_head.ts";
 import type { Loss } from "./loss.ts";
 import type { Attend, Pass } from "./mixer.ts";
 import { type Norm, normForward, normGradients } from "./norm.ts";
+import { lookUp, lookUpBackward } from "./table_rows.ts";
+import { recordTokenInputGradients, recordTokenInputs, type TokenInputs } from "./token_inputs.ts";
 
 /** The layers of a decoder. */
 export interface Decoder {
   config: Pick<ModelConfig, "plan">;
   embedding: DenseTable;
+  /** What makes the inputs of blocks from the tokens, where blocks read such. */
+  tokenInputs: TokenInputs | null;
   blocks: readonly Block[];
   finalNorm: Norm;
   head: LmHead;
@@ -33,9 +37,8 @@ export function recordBlocks(pass: Pass, decoder: Decoder, attend: Attend): void
   const { program, activations, tokens: { ids }, rows } = pass;
   const { scale } = decoder.config.plan.embedding;
   const output = activations.get("input", rows);
-  for (const { value, ...slab } of decoder.embedding.slabs) {
-    embed(program, { ids, table: value(), slab: placeOf(slab, decoder.embedding), output, scale });
-  }
+  lookUp(program, { ids, table: decoder.embedding, output, scale });
+  if (decoder.tokenInputs) recordTokenInputs(pass, decoder.tokenInputs);
   decoder.blocks.forEach((block, layer) => blockForward(pass, block, layer, attend));
 }
 
@@ -74,7 +77,7 @@ export function recordTraining(
   losses: TrainingLosses,
 ): void {
   const { program, activations, tokens, rows } = pass;
-  const { config, embedding, blocks, finalNorm, head } = decoder;
+  const { config, embedding, tokenInputs, blocks, finalNorm, head } = decoder;
   const { state, rowLoss } = losses;
   const dOutput = activations.get("dFinal", rows);
   program.phase("loss");
@@ -87,6 +90,7 @@ export function recordTraining(
   let codes = gradientTaker(blocks.at(-1))?.gradientCodes(rows) ?? null;
   const io = { input, dOutput, dInput, accumulate: false, quantized: codes };
   normGradients(program, finalNorm, io);
+  clearSharedGradients(pass, blocks.length);
   for (let layer = blocks.length - 1; layer >= 0; layer--) {
     codes = blockBackward(pass, blocks[layer], layer, {
       codes,
@@ -94,24 +98,7 @@ export function recordTraining(
       below: gradientTaker(blocks[layer - 1]),
     });
   }
+  if (tokenInputs) recordTokenInputGradients(pass, tokenInputs, isTrained(embedding));
   const { scale } = config.plan.embedding;
-  for (const { gradient, ...slab } of embedding.slabs) {
-    if (!gradient) continue;
-    const place = placeOf(slab, embedding);
-    embedBackward(program, {
-      ids: tokens.ids,
-      dOutput: dInput,
-      dTable: gradient(),
-      slab: place,
-      scale,
-    });
-  }
-}
-
-/** Where a slab is in its table; nothing where it is the whole table. */
-function placeOf(
-  { firstRow }: { firstRow: number },
-  { rows, slabs }: DenseTable,
-): SlabPlace | undefined {
-  return slabs.length > 1 ? { firstRow, vocab: rows } : undefined;
+  lookUpBackward(program, { ids: tokens.ids, table: embedding, dOutput: dInput, scale });
 }

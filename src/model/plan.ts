@@ -9,9 +9,9 @@
  * @module
  */
 
-import { deltaNetChannels, type DeltaNetPlan } from "./delta_net_plan.ts";
+import type { DeltaNetPlan } from "./delta_net_plan.ts";
 import type { RopeScaling } from "./rope_scaling.ts";
-import { type LinearRole, storedRow, type TensorMap } from "./tensor_map.ts";
+import type { LinearRole, TensorMap } from "./tensor_map.ts";
 
 /** The architecture of a model. */
 export interface ModelPlan {
@@ -27,6 +27,25 @@ export interface ModelPlan {
   readonly finalNorm: NormPlan;
   /** The output projection. */
   readonly head: HeadPlan;
+  /** What every block reads of the tokens besides the stream; absent where blocks read none. */
+  readonly tokenInputs?: TokenInputsPlan;
+}
+
+/**
+ * Per-layer embeddings: of each token, `width` components for each block, the first block's first. They
+ * are scale · (table row + norm(projection of the embedding)), the norm over the components of a block.
+ */
+export interface TokenInputsPlan {
+  /** Components that a block has. */
+  readonly width: number;
+  /** The table `[vocabSize, layers · width]`; its rows are multiplied by `scale`. */
+  readonly table: { readonly tensor: string; readonly vocabSize: number; readonly scale: number };
+  /** The projection `[layers · width, hiddenSize]`; what it gives is multiplied by `scale`. */
+  readonly projection: { readonly tensor: string; readonly scale: number };
+  /** Its norm. */
+  readonly norm: NormPlan;
+  /** Factor of the sum. */
+  readonly scale: number;
 }
 
 /** The output projection `[vocabSize, hiddenSize]`. */
@@ -63,6 +82,23 @@ export interface LayerPlan {
   readonly parallel: boolean;
   /** Where the weights of the linear layers are stored. */
   readonly tensors: TensorMap;
+  /** A third branch, behind the MLP, that takes in the token's input of this block. */
+  readonly tokenInput?: TokenInputPlan;
+  /**
+   * The tensor [1] that the block's output is multiplied by. It is a buffer of the model: saved, and
+   * never trained.
+   */
+  readonly outputScale?: string;
+}
+
+/** `norm(projection(activation(gate(x)) · token input))`, the activation being the MLP's. */
+export interface TokenInputPlan {
+  /** The weight `[width, hiddenSize]`. */
+  readonly gate: string;
+  /** The weight `[hiddenSize, width]`. */
+  readonly projection: string;
+  /** The norm of the branch before it is added. */
+  readonly norm: NormPlan;
 }
 
 /** A block whose mixer is attention. */
@@ -86,6 +122,11 @@ export interface AttentionPlan {
   readonly rope: RopePlan | null;
   /** RMSNorm of queries and keys before rotation: each head by itself, or all heads as one row. */
   readonly qkNorm: QkNormPlan | null;
+  /**
+   * The layer whose keys and values, normed and rotated, this one attends to; absent where they are its
+   * own. Such a layer has no tensors of k and v.
+   */
+  readonly sharedWith?: number;
   /** Which projections add a bias. */
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
   /** Whether what heads give is multiplied by sigmoid(z), with z a projection as wide as q. */
@@ -102,6 +143,8 @@ export interface QkNormPlan {
   readonly eps: number;
   /** The two weights. */
   readonly tensors: { readonly q: string; readonly k: string };
+  /** Whether the heads of values are normed too, by themselves and without a weight. Default false. */
+  readonly values?: boolean;
 }
 
 /** Rotary position embedding: see `rope_frequencies.ts`. */
@@ -153,10 +196,11 @@ export function attentionOf({ layers }: Pick<ModelPlan, "layers">): AttentionPla
 }
 
 /** The linear layers of a mixer that read its input, in the order in which they are merged. */
-export function mixerRoles({ attention }: LayerPlan): LinearRole[] {
+export function mixerRoles({ attention, tensors }: LayerPlan): LinearRole[] {
   if (!attention) return ["q", "k", "v", "z", "b", "a"];
   // q and z may be rows of one tensor, and parts of a merged weight are whole.
-  return attention.outputGate ? ["q", "z", "k", "v"] : ["q", "k", "v"];
+  const roles: LinearRole[] = attention.outputGate ? ["q", "z", "k", "v"] : ["q", "k", "v"];
+  return roles.filter((role) => tensors[role]);
 }
 
 /** Components of what the last linear layer of a mixer reads. */
@@ -169,102 +213,4 @@ export function mixerWidth({ attention, deltaNet }: LayerPlan): number {
 /** The biases of the linear layers of a mixer. */
 export function mixerBias({ attention }: LayerPlan): AttentionPlan["bias"] {
   return attention?.bias ?? { qkv: false, o: false };
-}
-
-/** The plan with every tensor under another name. */
-export function renameTensors(plan: ModelPlan, rename: (name: string) => string): ModelPlan {
-  const renamed = <T extends { readonly tensor: string }>(of: T): T => ({
-    ...of,
-    tensor: rename(of.tensor),
-  });
-  const norm = (plan: NormPlan | null) => plan && renamed(plan);
-  return {
-    ...plan,
-    embedding: renamed(plan.embedding),
-    layers: plan.layers.map((layer): LayerPlan => {
-      const { norms: { attentionIn, attentionOut, mlpIn, mlpOut }, attention, deltaNet } = layer;
-      const tensors = Object.entries(layer.tensors)
-        .map(([role, rows]) => [role, { ...rows, name: rename(rows.name) }]);
-      const qkNorm = attention?.qkNorm && {
-        ...attention.qkNorm,
-        tensors: {
-          q: rename(attention.qkNorm.tensors.q),
-          k: rename(attention.qkNorm.tensors.k),
-        },
-      };
-      const { conv, dtBias, aLog, norm: gated } = deltaNet?.tensors ?? {};
-      return {
-        ...layer,
-        attention: attention && { ...attention, qkNorm: qkNorm ?? null },
-        deltaNet: deltaNet && {
-          ...deltaNet,
-          tensors: {
-            conv: rename(conv!),
-            dtBias: rename(dtBias!),
-            aLog: rename(aLog!),
-            norm: rename(gated!),
-          },
-        },
-        norms: {
-          attentionIn: norm(attentionIn),
-          attentionOut: norm(attentionOut),
-          mlpIn: norm(mlpIn),
-          mlpOut: norm(mlpOut),
-        },
-        tensors: Object.fromEntries(tensors),
-      };
-    }),
-    finalNorm: renamed(plan.finalNorm),
-    head: renamed(plan.head),
-  };
-}
-
-/** The name of the bias that stands beside a weight. */
-export function biasName(weight: string): string {
-  return weight.replace(/\.weight$/, ".bias");
-}
-
-/**
- * The name and shape of every tensor that a plan reads, in the order of the forward pass. Matrices
- * are `[outFeatures, inFeatures]`.
- */
-export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
-  const { vocabSize, hiddenSize } = plan;
-  const shapes = new Map<string, number[]>([[plan.embedding.tensor, [vocabSize, hiddenSize]]]);
-  const norm = (norm: NormPlan | null) => norm && shapes.set(norm.tensor, [hiddenSize]);
-  for (const layer of plan.layers) {
-    const { norms, attention, deltaNet, mlp, tensors } = layer;
-    const linear = (inFeatures: number, bias: boolean, ...roles: LinearRole[]) => {
-      for (const stored of roles.map((role) => tensors[role]!)) {
-        const { name, rows } = stored;
-        const outFeatures = Math.max(shapes.get(name)?.[0] ?? 0, storedRow(stored, rows - 1) + 1);
-        shapes.set(name, [outFeatures, inFeatures]);
-        if (bias) shapes.set(biasName(name), [outFeatures]);
-      }
-    };
-    const bias = mixerBias(layer);
-    norm(norms.attentionIn);
-    linear(hiddenSize, bias.qkv, ...mixerRoles(layer));
-    if (attention?.qkNorm) {
-      const { heads, kvHeads, headDim, qkNorm: { over, tensors: { q, k } } } = attention;
-      shapes.set(q, [over === "head" ? headDim : heads * headDim]);
-      shapes.set(k, [over === "head" ? headDim : kvHeads * headDim]);
-    }
-    if (deltaNet) {
-      const { tensors, convWidth, valueHeads, valueDim } = deltaNet;
-      shapes.set(tensors.conv, [deltaNetChannels(deltaNet), 1, convWidth]);
-      shapes.set(tensors.dtBias, [valueHeads]);
-      shapes.set(tensors.aLog, [valueHeads]);
-      shapes.set(tensors.norm, [valueDim]);
-    }
-    linear(mixerWidth(layer), bias.o, "o");
-    norm(norms.attentionOut);
-    norm(norms.mlpIn);
-    linear(hiddenSize, mlp.bias, "gate", "up");
-    linear(mlp.width, mlp.bias, "down");
-    norm(norms.mlpOut);
-  }
-  norm(plan.finalNorm);
-  shapes.set(plan.head.tensor, [vocabSize, hiddenSize]);
-  return shapes;
 }

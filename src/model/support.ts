@@ -9,7 +9,7 @@ import { ModelError } from "../errors.ts";
 import type { JsonFields } from "../io/json.ts";
 import { MAX_HEAD_DIM } from "../kernels/attention/shapes.ts";
 import { MAX_KEY_DIM } from "../kernels/delta_net/shapes.ts";
-import { attentionOf, type LayerPlan, type ModelPlan, type NormPlan } from "./plan.ts";
+import type { LayerPlan, ModelPlan, NormPlan } from "./plan.ts";
 import { longContexts } from "./token_buffers.ts";
 
 /** The head sizes that the attention kernels are built for. */
@@ -33,16 +33,22 @@ const inNorms = (asks: (norm: NormPlan) => boolean) => (plan: ModelPlan) =>
   [plan.finalNorm, ...plan.layers.flatMap(({ norms }) => Object.values(norms))]
     .some((norm) => norm !== null && asks(norm));
 
-/** The sizes of each kind of layer that a block may have; null where it has none. */
-const MLP = ({ mlp }: LayerPlan) => `${mlp.width}`;
-const ATTENTION = ({ attention }: LayerPlan) =>
-  attention && `${attention.heads} ${attention.kvHeads} ${attention.headDim}`;
-const DELTA_NET = ({ deltaNet }: LayerPlan) =>
-  deltaNet &&
-  `${deltaNet.keyHeads} ${deltaNet.keyDim} ${deltaNet.valueHeads} ${deltaNet.valueDim} ` +
-    deltaNet.convWidth;
-
 const LIMITS: readonly Limit[] = [
+  {
+    asks: inLayers(({ attention }) => attention?.sharedWith !== undefined && !attention.qkNorm),
+    fields: ["num_kv_shared_layers"],
+    wanted: "0",
+    remedy: "choose a model whose layers have keys and values of their own, or norm them",
+  },
+  {
+    asks: inLayers(({ attention, tensors }) =>
+      attention !== null && !tensors.v && attention.sharedWith === undefined &&
+      !attention.qkNorm?.values
+    ),
+    fields: ["attention_k_eq_v"],
+    wanted: "false",
+    remedy: "choose a model whose values have a projection, or are normed",
+  },
   {
     asks: ({ layers }) => longContexts(layers).length > 1,
     fields: ["rope_parameters"],
@@ -76,16 +82,6 @@ const LIMITS: readonly Limit[] = [
     wanted: `at most ${MAX_KEY_DIM}`,
     remedy: "choose a model with such heads",
   },
-  {
-    // The activations of a step are planned once for all layers of a kind.
-    asks: ({ layers }) =>
-      [MLP, ATTENTION, DELTA_NET].some((sizes) =>
-        new Set(layers.map(sizes).filter((of) => of !== null)).size > 1
-      ),
-    fields: ["model_type"],
-    wanted: "that of a model whose layers have the same sizes",
-    remedy: "choose such a model",
-  },
 ];
 
 /**
@@ -99,8 +95,11 @@ export function expectSupported(plan: ModelPlan, fields: JsonFields): void {
     if (!asks(plan)) continue;
     throw fields.error(names.find((name) => fields.has(name)) ?? names[0], wanted, remedy);
   }
-  const { headDim } = attentionOf(plan)!;
-  if (headDim % 2 !== 0 || headDim < HEAD_DIM.min || headDim > HEAD_DIM.max) {
+  const sizes = plan.layers.flatMap(({ attention }) => attention?.headDim ?? []);
+  const headDim = sizes.find((size) =>
+    size % 2 !== 0 || size < HEAD_DIM.min || size > HEAD_DIM.max
+  );
+  if (headDim !== undefined) {
     throw new ModelError(
       `The head size in ${fields.where} (head_dim, or hidden_size / num_attention_heads) must be ` +
         `even and from ${HEAD_DIM.min} to ${HEAD_DIM.max}: found ${headDim}; choose a model with ` +

@@ -5,15 +5,17 @@
  */
 
 /** The linear layers of a block; o is the last one of a mixer, attention or not. */
-type UsualRole = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
+type UsualRole = "q" | "o" | "gate" | "up" | "down";
+/** Keys and values: without v, keys as they come out of their projection are values too. */
+type KeyRole = "k" | "v";
 /** z: what gates the output of a mixer. Of a delta net, a: what decays its state, b: how far it learns. */
 type MoreRole = "z" | "a" | "b";
-export type LinearRole = UsualRole | MoreRole;
+export type LinearRole = UsualRole | KeyRole | MoreRole;
 
 /** Where each weight `[outFeatures, inFeatures]` is stored. */
 export type TensorMap =
   & Readonly<Record<UsualRole, TensorRows>>
-  & Readonly<Partial<Record<MoreRole, TensorRows>>>;
+  & Readonly<Partial<Record<KeyRole | MoreRole, TensorRows>>>;
 
 /** Rows of a stored tensor: all of them, or a part where several weights are stored as one. */
 export interface TensorRows {

@@ -65,9 +65,16 @@ export function spellAsPlanned(weights: Weights, plan: ModelPlan): (name: string
 
 /**
  * Whether a tensor that a plan does not read is of a part that training text leaves as it is: the
- * vision of a model of texts and images, or heads that predict further tokens.
+ * vision of a model of texts and images, heads that predict further tokens, or keys and values of layers
+ * that take those of another one.
  */
 export function isCarried(name: string, plan: ModelPlan): boolean {
-  if (/^(model\.)?mtp\./.test(name)) return true;
+  if (/^(model\.)?mtp\./.test(name) || isUnusedKeyValue(name, plan)) return true;
   return isWrapped(plan) && !name.startsWith(TEXT_PREFIX) && !name.startsWith("lm_head.");
+}
+
+/** Whether a tensor is of keys and values that a layer has and does not use, as it takes another one's. */
+function isUnusedKeyValue(name: string, { layers }: ModelPlan): boolean {
+  const [, layer] = /\.layers\.(\d+)\.self_attn\.[kv]_(proj|norm)\.weight$/.exec(name) ?? [];
+  return layers[Number(layer)]?.attention?.sharedWith !== undefined;
 }

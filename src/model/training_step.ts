@@ -134,6 +134,11 @@ export class TrainingStep implements Disposable {
     this.#state.begin(inputs);
   }
 
+  /** Lets the next step have any number, as when a run goes back to a checkpoint. */
+  restart(): void {
+    this.#state.restart();
+  }
+
   /**
    * Submits forward, loss and backward of a micro-batch, which add to the gradients. Nothing is
    * waited for.

@@ -13,7 +13,8 @@
 import { isJsonObject, JsonFields } from "../io/json.ts";
 import { LARGEST_ROTATION } from "../numerics/hadamard.ts";
 import { namesModule } from "./module_patterns.ts";
-import { type ModelPlan, planTensorShapes } from "./plan.ts";
+import type { ModelPlan } from "./plan.ts";
+import { planTensorShapes } from "./plan_tensors.ts";
 
 /** The linear layers whose inputs are rotated: block size by name of the weight's tensor. */
 export type Rotations = ReadonlyMap<string, number>;
@@ -116,7 +117,10 @@ type Modules = ReadonlyMap<string, number | null>;
 
 function modulesOf(plan: ModelPlan): Modules {
   const modules = new Map<string, number | null>([[LM_HEAD, null]]);
-  const outside = [plan.embedding.tensor, plan.head.tensor];
+  const outside = [
+    ...[plan.embedding.tensor, plan.head.tensor],
+    ...(plan.tokenInputs ? [plan.tokenInputs.table.tensor] : []),
+  ];
   for (const [tensor, shape] of planTensorShapes(plan)) {
     const path = tensor.slice(0, -WEIGHT.length).split(".");
     for (let i = 0; i < path.length; i++) modules.set(path.slice(0, i).join("."), null);

@@ -13,6 +13,8 @@ import type { Setup } from "./setup.ts";
 export class Evaluations {
   readonly #setup: Setup;
   #list: HeldOutLoss[];
+  /** Whether a loss is being computed. */
+  isComputing = false;
 
   constructor(setup: Setup) {
     this.#setup = setup;
@@ -34,12 +36,15 @@ export class Evaluations {
     const { source: { model, evalData }, options } = this.#setup;
     if (evalData === undefined || this.at(step)) return null;
     const either = signal ? AbortSignal.any([signal, stopped]) : stopped;
+    this.isComputing = true;
     try {
       const shape = { ...evaluationShape(options), signal: either };
       return this.add(step, await evaluate(model, evalData, shape));
     } catch (error) {
       if (stopped.aborted && error === stopped.reason) return null;
       throw error;
+    } finally {
+      this.isComputing = false;
     }
   }
 

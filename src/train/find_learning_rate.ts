@@ -30,7 +30,10 @@ export interface FoundRate {
 
 /** Options of {@linkcode findLearningRate}. */
 export interface FindRateOptions extends Abortable {
-  /** Rates to try. Default: five around the default rate, and more where the best is at an end. */
+  /**
+   * Rates to try. Default: five around that of the options or its default, and more where the best is
+   * at an end.
+   */
   rates?: readonly number[];
   /** Steps of each run. Default 40. */
   steps?: number;
@@ -48,8 +51,8 @@ const MOST_BEYOND = 3;
  * a linear schedule down to zero, as short runs with a constant rate favour high ones. Nothing is
  * written; the model is loaded anew for each run.
  *
- * @param options As of `Trainer.create`; what is said there of rate, schedule, steps and output is
- * not used.
+ * @param options As of `Trainer.create`; what is said there of schedule, steps and output is not
+ * used.
  * @throws {OptionError} for rates or steps out of range, or if no rate gives a finite loss.
  * @throws What `Trainer.create` and `Trainer.run` throw.
  * @example
@@ -83,7 +86,7 @@ export async function findLearningRate(
   };
   if (rates) { for (const rate of rates) await attempt(rate); }
   else {
-    const middle = await attempt(undefined);
+    const middle = await attempt(options.learningRate);
     for (const power of [-2, -1, 1, 2]) await attempt(round(middle * RATIO ** power));
     for (let more = 0; more < MOST_BEYOND; more++) {
       const { learningRate } = lowest(tried);

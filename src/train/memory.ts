@@ -123,7 +123,7 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   const tokens = batchSize * sequenceLength;
   const mode = { tokens, training: true, checkpointing: gradientCheckpointing };
   const types = activationTypes(network.blocks);
-  const perLayer = planActivations(config, mode, types).filter(({ copies }) => copies > 1)
+  const perLayer = planActivations(config, mode, types).filter(({ kept }) => kept)
     .reduce((sum, line) => sum + activationBytes(line, tokens), 0);
   // The network does the same when it reserves, and finds it done.
   const shared = grown(() => network.layers.reserve(tokens));

@@ -16,6 +16,7 @@ import {
 import type { Evaluations } from "./evaluations.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { TrainingLog } from "./log.ts";
+import type { HeldOutLoss } from "./metrics.ts";
 import { SaveSchedule } from "./save_interval.ts";
 import type { Setup } from "./setup.ts";
 
@@ -52,13 +53,21 @@ export class RunFiles implements Disposable {
     await removeCheckpoints(outputDir, step);
     this.#log = await TrainingLog.open(outputDir, step);
     const before = this.#evaluations.at(0);
-    if (step === 0 && before) await this.append([{ step: 0, evalLoss: before.loss }]);
+    if (step === 0 && before) await this.appendLoss(before);
+  }
+
+  /** Appends a held-out loss in a line of its own. */
+  async appendLoss({ step, loss }: HeldOutLoss): Promise<void> {
+    await this.append([{ step, evalLoss: loss }]);
   }
 
   /** Appends lines to the log, if it is open. */
   async append(entries: readonly object[]): Promise<void> {
     await this.#log?.append(entries);
   }
+
+  /** Whether a checkpoint is being written. */
+  isSaving = false;
 
   /** Writes a checkpoint, and removes those that are not to stay. */
   async save(standing: Standing): Promise<void> {
@@ -75,7 +84,12 @@ export class RunFiles implements Disposable {
       fingerprints: fingerprints ?? await fingerprint(source),
     };
     const retention = { newest: options.keepCheckpoints, best: best?.step ?? null };
-    await writeCheckpoint(source.outputDir, network, state, retention);
+    this.isSaving = true;
+    try {
+      await writeCheckpoint(source.outputDir, network, state, retention);
+    } finally {
+      this.isSaving = false;
+    }
     this.savedStep = standing.step;
     this.schedule.saved(standing.position?.epoch ?? 0);
   }

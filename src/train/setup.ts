@@ -49,8 +49,8 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   expectDecays(method, options.optimizer.weightDecay);
   signal?.throwIfAborted();
   const fresh = outputDir !== undefined && resumeFrom === undefined;
-  if (fresh && !source.overwrite) await expectUnused(outputDir);
   if (outputDir !== undefined) await expectWritable(outputDir);
+  if (fresh && !source.overwrite) await expectUnused(outputDir);
   const checkpoint = resumeFrom === undefined ? null : await findCheckpoint(resumeFrom);
   if (checkpoint) expectMethod(checkpoint.state, method, checkpoint.path);
   const needsPrints = checkpoint !== null || options.saveEvery !== 0;

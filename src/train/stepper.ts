@@ -53,6 +53,7 @@ export class Stepper {
     this.step = step;
     this.position = position;
     this.#pending = new PendingSteps(tokens);
+    this.#setup.step.restart();
   }
 
   /** Time in which no step is at work does not count from now back. */

@@ -89,9 +89,15 @@ export class Trainer implements Disposable {
     return this.#stepper.step;
   }
 
-  /** The held-out losses of `evalData` until now, in the order of steps. */
+  /** The held-out losses of `evalData`, in the order of steps. */
   get evaluations(): readonly HeldOutLoss[] {
     return this.#evaluations.list;
+  }
+
+  /** What a run is busy with, for those who show it. */
+  get activity(): "training" | "evaluating" | "saving" {
+    if (this.#evaluations.isComputing) return "evaluating";
+    return this.#files.isSaving ? "saving" : "training";
   }
 
   /** The step with the lowest held-out loss; null if none was evaluated. */
@@ -122,15 +128,12 @@ export class Trainer implements Disposable {
    * @throws {TrainingError} if loss or gradients are not finite, with the parameters those of the
    * step before; or if the trainer is running, was disposed of, or its model was put under another
    * trainer or method.
-   * @throws {DataError} for a bad row, once the steps before it are logged and, with `saveEvery`,
-   * checkpointed.
+   * @throws {DataError} for a bad row, once the steps before it are logged and saved.
    * @throws {FileError} if the log or a checkpoint cannot be written.
    */
   async *run({ signal }: Abortable = {}): AsyncGenerator<TrainingMetrics, void, void> {
     this.#claim.expect();
-    if (this.#running) {
-      throw new TrainingError("Cannot run this trainer as it is running: wait for it to end");
-    }
+    this.#expectIdle();
     this.#running = true;
     this.#stopped = new AbortController();
     const { logEvery, evalEvery } = this.options;
@@ -184,9 +187,9 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Ends the run quietly after the step at work, as if that were the last: its metrics and those
-   * before are given and logged and, with `saveEvery`, a checkpoint is written. An evaluation is cut
-   * short. Calling `run` or `train` again continues.
+   * Ends the run quietly after the step at work, as if that were the last: metrics are given and
+   * logged and, with `saveEvery`, a checkpoint is written. An evaluation is cut short. Calling `run`
+   * or `train` again continues.
    */
   stop(): void {
     this.#stopped.abort();
@@ -204,16 +207,9 @@ export class Trainer implements Disposable {
   async evaluate(data?: Dataset, { signal }: Abortable = {}): Promise<Evaluation> {
     this.#claim.expect();
     const rows = data ?? this.#setup.source.evalData;
-    if (rows === undefined) {
-      throw new OptionError(
-        "Cannot evaluate as there are no held-out rows: give data, or evalData",
-      );
-    }
+    if (!rows) throw new OptionError("Cannot evaluate without rows: give data, or evalData");
     const result = await evaluate(this.model, rows, { ...evaluationShape(this.options), signal });
-    if (data === undefined) {
-      const { step, loss } = this.#evaluations.add(this.step, result);
-      await this.#files.append([{ step, evalLoss: loss }]);
-    }
+    if (!data) await this.#files.appendLoss(this.#evaluations.add(this.step, result));
     return result;
   }
 
@@ -253,9 +249,7 @@ export class Trainer implements Disposable {
    */
   async restoreBest(): Promise<HeldOutLoss | null> {
     this.#claim.expect();
-    if (this.#running) {
-      throw new TrainingError("Cannot go back while this trainer is running: wait for it to end");
-    }
+    this.#expectIdle();
     const { best } = this;
     if (best === null || best.step === this.step) return best;
     this.#stepper.goTo(await this.#files.restore(best.step));
@@ -270,21 +264,20 @@ export class Trainer implements Disposable {
     this.#setup.step[Symbol.dispose]();
   }
 
+  #expectIdle(): void {
+    if (!this.#running) return;
+    throw new TrainingError("Cannot run this trainer as it is running: wait for it to end");
+  }
+
   get #isDone(): boolean {
     return this.#stopped.signal.aborted || this.stoppedEarly ||
       (this.totalSteps !== null && this.step >= this.totalSteps);
   }
 
-  /** The held-out loss after this step; null if it is known, `stop` came, or nothing is held out. */
-  async #heldOut(signal?: AbortSignal): Promise<HeldOutLoss | null> {
-    if (!this.#claim.holds) return null;
-    return await this.#evaluations.compute(this.step, this.#stopped.signal, signal);
-  }
-
-  /** The same, in a line of the log of its own. */
+  /** Computes the held-out loss, if it is not known, and logs it in a line of its own. */
   async #logHeldOut(signal?: AbortSignal): Promise<void> {
-    const result = await this.#heldOut(signal);
-    if (result) await this.#files.append([{ step: result.step, evalLoss: result.loss }]);
+    const found = await this.#evaluations.compute(this.step, this.#stopped.signal, signal);
+    if (found) await this.#files.appendLoss(found);
   }
 
   /** Reads the metrics of the steps since the last read-back and logs them. */
@@ -300,8 +293,10 @@ export class Trainer implements Disposable {
 
   /** Adds to a step's metrics what is known of the moment after it. */
   async #addFindings(metrics: TrainingMetrics, evaluating: boolean): Promise<void> {
-    const result = evaluating ? await this.#heldOut() : null;
-    if (result) metrics.evalLoss = result.loss;
+    if (evaluating && this.#claim.holds) {
+      const found = await this.#evaluations.compute(this.step, this.#stopped.signal);
+      if (found) metrics.evalLoss = found.loss;
+    }
     const warnings = dataWarnings(this.dataStatistics);
     if (warnings.length > 0) metrics.warnings = warnings;
     if (this.options.updateStats && this.#claim.holds) {

@@ -23,6 +23,7 @@ export function openTrainingLoader(
     seed,
     dataset: data,
     tokenizerFolder: model.folder,
+    tokenizerOptions: model.tokenizer.options,
     vocabSize: model.config.vocabSize,
   });
 }

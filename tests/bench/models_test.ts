@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { architecture } from "../../bench/support/architecture.ts";
 import { falqon } from "../../src/methods/falqon/falqon.ts";
-import { planTensorShapes } from "../../src/model/plan.ts";
+import { planTensorShapes } from "../../src/model/plan_tensors.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { openDryGpu } from "../support/dry_gpus.ts";
 

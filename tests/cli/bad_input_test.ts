@@ -72,7 +72,7 @@ const CASES: Record<string, BadInput> = {
   },
   "sequence length 0": {
     flags: "--sequence-length 0",
-    message: "Cannot use sequenceLength 0: give a whole number of at least 2",
+    message: "Cannot use --sequence-length 0: give a whole number of at least 2",
   },
   "a sequence length beyond the model's": {
     flags: "--sequence-length 65",
@@ -80,7 +80,7 @@ const CASES: Record<string, BadInput> = {
   },
   "a batch that no buffer of the GPU holds": {
     flags: "--batch-size 10000000",
-    message: "reduce batchSize or sequenceLength by a factor of",
+    message: "reduce --batch-size or --sequence-length by a factor of",
   },
   "a loss that is not finite": {
     model: { edit: (name, values) => name === "model.norm.weight" && values.fill(NaN) },
@@ -112,7 +112,7 @@ const CASES: Record<string, BadInput> = {
   },
   "evaluations of nothing": {
     flags: "--eval-every 2",
-    message: "Cannot evaluate every few steps as there is no evalData",
+    message: "Cannot evaluate every few steps as there is no --eval-data",
   },
   "a column map without columns": {
     flags: "--columns prompt",
@@ -171,9 +171,9 @@ Deno.test("eval and generate with bad input end with a sentence", () =>
     const cases: [string, string][] = [
       [`eval --model ${folder} --data ${folder}/empty.jsonl`, "epoch 0 has no targets"],
       [`eval --model ${folder} --data nowhere`, 'Cannot read "nowhere"'],
-      [`generate --model ${folder} --prompt a --max-new-tokens 0`, "Cannot use maxNewTokens 0"],
+      [`generate --model ${folder} --prompt a --max-new-tokens 0`, "Cannot use --max-new-tokens 0"],
       [`generate --model ${folder} --prompt a --temperature -1`, "temperature -1"],
-      [`inspect ${folder} --batch-size 0`, "Cannot use batchSize 0"],
+      [`inspect ${folder} --batch-size 0`, "Cannot use --batch-size 0"],
       ["inspect nowhere", 'Cannot find the model "nowhere": there is no such folder'],
     ];
     for (const [line, message] of cases) {

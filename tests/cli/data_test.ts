@@ -91,7 +91,7 @@ Deno.test("what is cut is said before the first step, at the end, and by eval", 
     assertEquals(code, 0, err);
     const [before, after] = err.split("\nstep 1/1");
     const cut =
-      /1 of 4 rows have their completion cut at its end to fit sequenceLength, so \d+ of \d+ targets are not/;
+      /1 of 4 rows have their completion cut at its end to fit --sequence-length, so \d+ of \d+ targets are not/;
     assertMatch(before, new RegExp(`^note: of the data ${cut.source} learned`, "m"));
     assertMatch(before, new RegExp(`^note: of the held-out data ${cut.source} counted`, "m"));
     assertStringIncludes(before, 'note: of the data 1 of 4 rows have a column "context" that is');

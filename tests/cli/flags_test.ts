@@ -79,9 +79,9 @@ Deno.test("a flag that is unknown or has a value of the wrong kind is refused", 
     ["--no-rate", "There is no flag --no-rate: did you mean --rate?"],
     ["-x", "There is no flag -x"],
     ["--output_dir x", "There is no flag --output_dir: did you mean --output-dir?"],
-    ["--_=1", "There is no flag --_: did you mean"],
-    ["--_ x", "There is no flag --_: did you mean"],
-    ["-_", "There is no flag -_: did you mean"],
+    ["--_=1", "There is no flag --_: --help lists"],
+    ["--_ x", "There is no flag --_: --help lists"],
+    ["-_", "There is no flag -_: --help lists"],
     ["--rate fast", '--rate has the value "fast": give a number'],
     ["--rate", "--rate has no value: give a number"],
     ["--rate Infinity", "give a number"],
@@ -258,7 +258,10 @@ Deno.test("command lines that cannot be understood end with code 2 and a sentenc
     ["train here", 'error: "here" belongs to no flag: see train --help\n'],
     ["inspect", "error: Cannot inspect without MODEL: see inspect --help\n"],
     ["inspect a b", 'error: "b" belongs to no flag: see inspect --help\n'],
-    ["generate --model x", "error: --prompt is missing: give it\n"],
+    [
+      "generate --model x",
+      "error: --prompt is missing: give it, or --messages with a conversation to answer\n",
+    ],
   ];
   for (const [line, message] of cases) {
     assertEquals(await runCommand(line), { code: 2, out: "", err: message });
@@ -281,7 +284,9 @@ Deno.test("names, numbers and near misses", () => {
   assertEquals(kebabCase("keepCheckpoints"), "keep-checkpoints");
   assertEquals(camelCase("keep-checkpoints"), "keepCheckpoints");
   assertEquals(nearest("setps", ["epochs", "steps", "eps"]), "steps");
-  assertEquals(nearest("x", ["alpha", "beta"]), "beta");
+  assertEquals(nearest("x", ["alpha", "beta"]), null);
+  assertEquals(nearest("report-to", ["separator", "steps"]), null);
+  assertEquals(nearest("merge", ["eval"]), null);
   assertEquals([12, 1536, 3 * 2 ** 30].map(formatBytes), ["12 bytes", "1.5 KiB", "3.0 GiB"]);
   assertEquals([59.4, 61, 7265].map(formatDuration), ["59s", "1m01s", "2h01m"]);
 });

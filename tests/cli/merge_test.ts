@@ -17,10 +17,12 @@ import {
   OptionError,
   readPeftAdapter,
 } from "../../mod.ts";
+import { frozen } from "../../src/methods/frozen.ts";
 import { fromFloat32, toFloat32 } from "../../src/io/dtype.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { Weights } from "../../src/io/weights.ts";
 import { device } from "../support/device.ts";
+import { copyFamily, FAMILY_MODELS, WRAPPED_MODELS } from "../support/families.ts";
 import { golden } from "../support/golden.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand } from "../support/terminal.ts";
@@ -216,3 +218,18 @@ Deno.test("merge says the losses before and after, finds an adapter's model, and
     );
     assertEquals(await Deno.stat(join(folder, "x/config.json")).catch(() => null), null);
   }));
+
+for (const family of [...FAMILY_MODELS, ...WRAPPED_MODELS]) {
+  family.test(`${family.name}: a merged model in F32 is the same model`, () =>
+    withFolder(async (folder) => {
+      await Deno.mkdir(join(folder, "model"));
+      await copyFamily(family, join(folder, "model"));
+      await mergeModel(join(folder, "model"), join(folder, "out"), { saveAs: "f32" });
+      const plain = frozen();
+      assertAlmostEquals(
+        await lossOf(join(folder, "out"), plain),
+        await lossOf(join(folder, "model"), plain),
+        1e-6,
+      );
+    }));
+}

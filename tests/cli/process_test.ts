@@ -35,28 +35,63 @@ Deno.test("the process writes to its streams and ends with the command's code", 
   assert(err.endsWith("error: There is no flag --modle: did you mean --model?\n"), err);
 });
 
-Deno.test("Ctrl-C ends training after a step with a checkpoint", () =>
+/** A run that would not end, with the flags that it has without being told. */
+async function startRun(
+  folder: string,
+  output: string,
+  more: string[],
+): Promise<Deno.ChildProcess> {
+  await writeTinyModel(folder);
+  const data = join(folder, "data.jsonl");
+  await Deno.writeTextFile(data, '{"text": "abcdefghijkl"}\n'.repeat(10));
+  const line = `train --model ${folder} --data ${data} --output-dir ${output} --method full ` +
+    "--steps 1000000 --batch-size 1 --sequence-length 16 --log-every 5";
+  return start([...line.split(" "), ...more]);
+}
+
+for (const [signal, wanted] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
+  Deno.test(`${signal} ends training after a step with a checkpoint, from which it goes on`, () =>
+    withFolder(async (folder) => {
+      const output = join(folder, "out");
+      const child = await startRun(folder, output, []);
+      let sent = false;
+      const [, err, { code }] = await Promise.all([
+        gather(child.stdout),
+        gather(child.stderr, (text) => {
+          if (sent || !text.includes("step 5/")) return;
+          sent = true;
+          child.kill(signal);
+        }),
+        child.status,
+      ]);
+      assertEquals(code, wanted, err);
+      const [, step] = err.match(/interrupted after step (\d+): go on with --resume-from/)!;
+      assert(await exists(join(output, `checkpoint-${step}`)), err);
+      assert(!await exists(join(output, "config.json")));
+      if (signal === "SIGINT") return;
+      const resumed = start(["train", "--resume-from", output, "--steps", `${Number(step) + 1}`]);
+      const [out] = await Promise.all([gather(resumed.stdout), gather(resumed.stderr)]);
+      assertEquals((await resumed.status).code, 0);
+      assert(out.startsWith("trained 1 steps"), out);
+    }));
+}
+
+Deno.test("a second signal ends the process at once", () =>
   withFolder(async (folder) => {
-    await writeTinyModel(folder);
-    const data = join(folder, "data.jsonl");
-    await Deno.writeTextFile(data, '{"text": "abcdefghijkl"}\n'.repeat(10));
     const output = join(folder, "out");
-    const child = start(
-      `train --model ${folder} --data ${data} --output-dir ${output} --method full --steps 1000000 --batch-size 1 --sequence-length 16 --save-every 1000000 --log-every 5`
-        .split(" "),
-    );
-    let pressed = false;
+    // Between two looks at the clock the process has both.
+    const child = await startRun(folder, output, ["--eval-data", join(folder, "data.jsonl")]);
+    let sent = false;
     const [, err, { code }] = await Promise.all([
       gather(child.stdout),
       gather(child.stderr, (text) => {
-        if (pressed || !text.includes("step 5/")) return;
-        pressed = true;
+        if (sent || !text.includes("step 5/")) return;
+        sent = true;
+        child.kill("SIGTERM");
         child.kill("SIGINT");
       }),
       child.status,
     ]);
-    assertEquals(code, 130, err);
-    const [, step] = err.match(/interrupted after step (\d+): go on with --resume-from/)!;
-    assert(await exists(join(output, `checkpoint-${step}`)), err);
-    assert(!await exists(join(output, "config.json")));
+    assert(code === 130 || code === 143, `${code}: ${err}`);
+    assert(!err.includes("interrupted after step"), err);
   }));

@@ -55,10 +55,13 @@ Deno.test("train by falqon, then eval and generate what it saved", () =>
     assert(out.endsWith(end), out);
 
     const log = await readLog(join(folder, "out"));
-    assertEquals(log.map(({ step }) => step), [1, 2, 3, 4, 5, 6, 7, 8]);
-    assertEquals(log.map(({ evalLoss }) => evalLoss !== undefined).indexOf(true), 3);
-    assert(Number(log[1].codesChanged) > 0);
-    assertMatch(String(log[7].warnings), /rows are malformed/);
+    assertEquals(log.map(({ step }) => step), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    const heldOut = log.filter(({ evalLoss }) => evalLoss !== undefined);
+    assertEquals(heldOut.map(({ step }) => step), [0, 4, 8]);
+    assertEquals(Number(log[0].evalLoss).toFixed(4), before);
+    assertEquals(Number(log[8].evalLoss).toFixed(4), after);
+    assert(Number(log[2].codesChanged) > 0);
+    assertMatch(String(log[8].warnings), /rows are malformed/);
 
     const evaluated = await runCommand(
       `eval --model ${folder}/out --data ${folder}/data.jsonl --skip-bad-rows`,
@@ -269,17 +272,33 @@ Deno.test("notes go to stderr: earlier names of flags, and data that is counted 
     assert(out.includes(`\nlog: ${folder}/out/training_log.jsonl\n`), out);
   }));
 
-Deno.test("on a terminal a bar is drawn over and over", () =>
+Deno.test("on a terminal a bar is drawn over and over, between words for what else is done", () =>
   withRun(async (folder, train) => {
     const terminal = new TestTerminal(60);
     const line = `${train} --steps 4 --method full --eval-data ${folder}/data.jsonl --eval-every 2`;
     assertEquals(await main(line.split(" "), terminal), 0, terminal.err);
-    const bars = terminal.err.split("\r").slice(1);
-    assertMatch(bars[0], /^\[#####-{15}\] 1\/4, loss /);
-    assert(terminal.err.includes("\rstep 2: held-out loss "));
-    const last = bars.findLast((bar) => bar.startsWith("["))!;
-    assertMatch(last, /^\[#{20}\] 4\/4/);
-    assert(bars.every((bar) => bar.split("\x1b")[0].length <= 60));
+    const drawn = terminal.err.split("\r").slice(1);
+    const bars = drawn.filter((text) => text.startsWith("["));
+    assertMatch(bars[0], /^\[\S{10}\] [12]\/4, \S+ left, loss \d/);
+    assertMatch(bars.at(-1)!, /^\[#{10}\] 4\/4, 0s left, /);
+    const phases = ["loading the model, ", "compiling kernels, ", "evaluating ", "saving"];
+    for (const phase of phases) assert(drawn.some((text) => text.startsWith(phase)), phase);
+    assert(terminal.err.includes("\r\x1b[Kstep 2: held-out loss "), terminal.err);
+    assert(drawn.every((text) => text.split("\x1b")[0].length < 60));
+  }));
+
+Deno.test("without a number of steps the data is estimated, so that there is a total and a time left", () =>
+  withRun(async (folder, train) => {
+    const rows = '{"text": "abcdefghijkl abcdef"}\n'.repeat(24);
+    await Deno.writeTextFile(`${folder}/data.jsonl`, rows);
+    const { code, err } = await runCommand(`${train} --method full --epochs 2`);
+    assertEquals(code, 0, err);
+    const lines = [...err.matchAll(/^step (\d+)\/~(\d+), .*, ~\S+ left$/gm)];
+    assert(lines.length > 1, err);
+    const steps = Number(lines.at(-1)![1]);
+    for (const [, , total] of lines) {
+      assert(Math.abs(Number(total) - steps) <= 0.15 * steps + 1, err);
+    }
   }));
 
 Deno.test("f16 falls back to f32 where the GPU has none", async () => {

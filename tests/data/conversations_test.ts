@@ -1,6 +1,6 @@
 /** Rows that are conversations, in the forms that data sets of other tools have them. */
 
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { tokenize } from "../../src/data/tokenize.ts";
 import { parseColumnMap } from "../../src/data/column_map.ts";
 import { recognise, type RecogniseOptions } from "../../src/data/row_format.ts";
@@ -27,11 +27,15 @@ const TEMPLATE = "{% if tools %} tools:{{ tools[0].name }}{% endif %}" +
   "{% if add_generation_prompt %} [assistant]{% endif %}";
 
 /** The pieces of a row as trained, those that are no target in brackets. */
-function marked(row: unknown, trainOnPrompt = false, template = TEMPLATE): string {
+async function marked(
+  row: unknown,
+  trainOnPrompt = false,
+  template = TEMPLATE,
+): Promise<string> {
   const encoder = new class extends PieceEncoder {
     override readonly chatTemplate = new ChatTemplate(template);
   }();
-  const { ids, labels } = tokenize(of(row), encoder, trainOnPrompt, "row")!;
+  const [{ ids, labels }] = await tokenize(of(row), encoder, trainOnPrompt, "row");
   return Array.from(ids, (id, i) => {
     const piece = encoder.pieces[id].replace("▁", "");
     return labels[i] === -100 ? `(${piece})` : piece;
@@ -77,7 +81,7 @@ Deno.test("empty cells of a table are columns that a row has not, unless nothing
   assertEquals(of({ prompt: "", completion: "c", text: "t" }).kind, "completion");
 });
 
-Deno.test("ShareGPT's turns are messages", () => {
+Deno.test("ShareGPT's turns are messages", async () => {
   const turns = [
     { from: "system", value: "s" },
     { from: "human", value: "q" },
@@ -103,7 +107,7 @@ Deno.test("ShareGPT's turns are messages", () => {
     assertEquals(of({ [key]: [user("q"), assistant("a")] }).kind, "chat");
   }
   assertEquals(
-    marked({ conversations: turns }),
+    await marked({ conversations: turns }),
     "([system] s [user] q [assistant] a [end] [user] r [assistant]) call:f [end] " +
       "([tool] o [assistant]) b [end]",
   );
@@ -140,19 +144,19 @@ Deno.test("LLaMA-Factory's columns make a conversation, even where they are empt
   assertStringIncludes(refusal({ ...row, history: [["q"]] }), 'turn 0 of "history" is an array');
 });
 
-Deno.test("a prompt and a completion may be messages: only the completion is learned", () => {
+Deno.test("a prompt and a completion may be messages: only the completion is learned", async () => {
   const row = {
     prompt: [user("q"), assistant("a"), user("r")],
     completion: [assistant("b")],
   };
   assertEquals(
-    marked(row),
+    await marked(row),
     "([user] q [assistant] a [end] [user] r [assistant]) b [end]",
   );
-  assertEquals(marked({ ...row, system: "s" }).startsWith("([system] s [user] q"), true);
-  assertEquals(marked({ ...row, system: "s" }).endsWith("[assistant]) b [end]"), true);
+  assertEquals((await marked({ ...row, system: "s" })).startsWith("([system] s [user] q"), true);
+  assertEquals((await marked({ ...row, system: "s" })).endsWith("[assistant]) b [end]"), true);
   assertEquals(
-    marked(row, true),
+    await marked(row, true),
     "[user] q [assistant] a [end] [user] r [assistant] b [end]",
   );
   assertStringIncludes(refusal({ ...row, completion: "b" }), '"completion" is the string b');
@@ -160,7 +164,7 @@ Deno.test("a prompt and a completion may be messages: only the completion is lea
   assertEquals(of({ prompt: "[1]", completion: "[2" }).kind, "completion");
 });
 
-Deno.test("every field of a message and of the row reaches the template", () => {
+Deno.test("every field of a message and of the row reaches the template", async () => {
   const tool_calls = [{ type: "function", function: { name: "f", arguments: "{}" } }];
   const messages = [
     { role: "developer", content: "d" },
@@ -176,8 +180,8 @@ Deno.test("every field of a message and of the row reaches the template", () => 
     chat_template_kwargs: { enable_thinking: true },
   };
   assertEquals(
-    marked(row),
-    "(tools:f docs:2 thinking:true [developer] d [user] q [assistant]) <why> call:f [end] " +
+    await marked(row),
+    "(tools:f docs:2 thinking:True [developer] d [user] q [assistant]) <why> call:f [end] " +
       "([tool] o [assistant]) <so> a [end]",
   );
   assertEquals(of(row), {
@@ -195,7 +199,7 @@ Deno.test("every field of a message and of the row reaches the template", () => 
   assertStringIncludes(refusal({ messages: [user("q"), { role: "asistant" }] }), "of message 1");
 });
 
-Deno.test("an answer of weight 0 is context", () => {
+Deno.test("an answer of weight 0 is context", async () => {
   const messages = [
     user("2+2?"),
     assistant("Five", { weight: 0 }),
@@ -203,17 +207,17 @@ Deno.test("an answer of weight 0 is context", () => {
     assistant("Four", { weight: 1 }),
   ];
   assertEquals(
-    marked({ messages }),
+    await marked({ messages }),
     "([user] 2+2? [assistant] Five [end] [user] Sure? [assistant]) Four [end]",
   );
   assertEquals(
-    marked({ messages }, true),
+    await marked({ messages }, true),
     "[user] 2+2? [assistant] (Five [end]) [user] Sure? [assistant] Four [end]",
   );
   // Axolotl's name for the same.
   const trained = [user("q"), assistant("a", { train: false }), user("r"), assistant("b")];
   assertEquals(
-    marked({ messages: trained }),
+    await marked({ messages: trained }),
     "([user] q [assistant] a [end] [user] r [assistant]) b [end]",
   );
   assertStringIncludes(
@@ -222,16 +226,20 @@ Deno.test("an answer of weight 0 is context", () => {
   );
 });
 
-Deno.test("parts of a message go to templates that know them, and are one text elsewhere", () => {
+Deno.test("parts of a message go to templates that know them, and are one text elsewhere", async () => {
   const parts = (...texts: string[]) => texts.map((text) => ({ type: "text", text }));
   const row = (...texts: string[]) => ({ messages: [{ role: "user", content: parts(...texts) }] });
   const knows = "{% for m in messages %} {% if m.content is string %}{{ m.content }}{% else %}" +
     "{% for p in m.content %}{{ p.text }}{% endfor %}{% endif %}{% endfor %}";
-  assertEquals(marked(row("a", "b"), true, knows), "ab");
-  assertEquals(marked(row("a"), true), "[user] a");
-  assertThrows(() => marked(row("a", "b"), true), DataError, "message 0 has 2 parts, but the chat");
+  assertEquals(await marked(row("a", "b"), true, knows), "ab");
+  assertEquals(await marked(row("a"), true), "[user] a");
+  await assertRejects(
+    () => marked(row("a", "b"), true),
+    DataError,
+    "message 0 has 2 parts, but the chat",
+  );
   const image = { messages: [{ role: "user", content: [{ type: "image", url: "x" }] }] };
-  assertThrows(() => marked(image), DataError, "a part of type the string image");
+  await assertRejects(() => marked(image), DataError, "a part of type the string image");
 });
 
 Deno.test("padding that the attention mask covers is left out at both ends", () => {

@@ -228,6 +228,23 @@ Deno.test("a bad row ends the stream with its line, or is skipped and counted", 
   });
 });
 
+Deno.test("a text without tokens is the error of its row alone", async () => {
+  const encoder = new class extends PieceEncoder {
+    override encode(text: string): number[] {
+      if (text.includes("?")) throw new DataError(`Cannot tokenise "${text}"`);
+      return super.encode(text);
+    }
+  }();
+  const rows = ["a b", "c ?", "d e"].map((text) => ({ text }));
+  const options = { batchSize: 1, sequenceLength: 8, packing: false, shuffle: false, epochs: 1 };
+  const strict = new DirectLoader(Dataset.from(rows), encoder, options);
+  await assertRejects(() => collect(strict), DataError, 'the data row 1: Cannot tokenise "c ?"');
+  const loose = new DirectLoader(Dataset.from(rows), encoder, { ...options, skipBadRows: true });
+  assertEquals((await collect(loose)).length, 2);
+  const { badRows, documents } = loose.statistics;
+  assertEquals([badRows, documents, loose.statistics.rows], [1, 2, 3]);
+});
+
 Deno.test("an epoch without anything to train on is an error that says why", async () => {
   await assertRejects(() => collect(load([])), DataError, "of 0 rows read");
   const masked = [{ input_ids: [1, 2], labels: [-100, -100] }, { input_ids: [5] }];

@@ -69,7 +69,7 @@ Deno.test("the worker makes no batch without a credit", async () => {
     tell({
       kind: "begin",
       dataset: descriptor!,
-      tokenizerFolder: null,
+      tokenizer: null,
       options,
       from: undefined,
       credits: 2,

@@ -3,12 +3,13 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { join } from "node:path";
 import { ModelError } from "../../src/errors.ts";
+import { mergeModel } from "../../src/inference/merge.ts";
 import { Model } from "../../src/inference/model.ts";
 import { type PeftAdapter, readPeftAdapter, writePeftAdapter } from "../../src/io/peft.ts";
 import { SafetensorsFile, writeSafetensors } from "../../src/io/safetensors.ts";
 import { lora } from "../../src/methods/lora/lora.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
-import { planTensorShapes } from "../../src/model/plan.ts";
+import { planTensorShapes } from "../../src/model/plan_tensors.ts";
 import { DELTA_NET_CONFIG, writeDeltaNetModel } from "../support/delta_net_model.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
@@ -105,6 +106,11 @@ Deno.test("an adapter on every linear layer of a model with delta nets is writte
     assertEquals(base.some((value, i) => Math.abs(value - adapted[i]) > 0.01), true);
     await model.save(join(folder, "written"));
     assertEquals((await readPeftAdapter(join(folder, "written"))).tensors, read.tensors);
+
+    await mergeModel(folder, join(folder, "merged"), { adapter: read, saveAs: "f32" });
+    using merged = await Model.load(join(folder, "merged"), { device });
+    const off = (await merged.logits(IDS)).map((value, i) => Math.abs(value - adapted[i]));
+    assertEquals(Math.max(...off) < 1e-3, true, `a logit is off by ${Math.max(...off)}`);
   }));
 
 Deno.test("a convolution of another shape is refused", () =>

@@ -5,6 +5,7 @@ import { Program } from "../../src/gpu/program.ts";
 import { lora } from "../../src/methods/lora/lora.ts";
 import type { GenerateOptions } from "../../src/inference/generate.ts";
 import { Model } from "../../src/inference/model.ts";
+import { exists } from "../../src/io/exists.ts";
 import type { Network } from "../../src/model/network.ts";
 import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
@@ -112,6 +113,52 @@ Deno.test("an end-of-text token ends the text and is not part of it", () =>
     await writeTinyModel(folder, { config: { eos_token_id: [268, end] } });
     using ending = await Model.load(folder, { device });
     assertEquals(await collect(ending, PROMPT, greedy(20)), all.slice(0, all.indexOf(end)));
+  }));
+
+Deno.test("the tokens that training ends texts and answers with end a text, and are saved", () =>
+  withModel({}, async (model, device, folder) => {
+    const all = await collect(model, PROMPT, greedy(20));
+    const [eos, end] = [all[7], all[4]];
+    const json = JSON.parse(await Deno.readTextFile(`${folder}/tokenizer.json`));
+    const spelling = (id: number) =>
+      Object.entries<number>(json.model.vocab).find(([, of]) => of === id)![0];
+    json.added_tokens.push({ id: end, content: spelling(end), special: true });
+    await Deno.writeTextFile(`${folder}/tokenizer.json`, JSON.stringify(json));
+    const template = `{% for m in messages %}{{ m.content }}${spelling(end)}{% endfor %}`;
+    for (
+      const [config, wanted] of [[{ eos_token: spelling(eos) }, eos], [
+        { chat_template: template },
+        end,
+      ]] as const
+    ) {
+      await Deno.writeTextFile(`${folder}/tokenizer_config.json`, JSON.stringify(config));
+      using ending = await Model.load(folder, { device });
+      assertEquals(ending.config.eosTokenIds, []);
+      assertEquals(await collect(ending, PROMPT, greedy(20)), all.slice(0, all.indexOf(wanted)));
+      await ending.save(`${folder}/out`, { saveAs: "bf16", overwrite: true });
+      const saved = JSON.parse(await Deno.readTextFile(`${folder}/out/generation_config.json`));
+      assertEquals(saved, { eos_token_id: [wanted] });
+      assertEquals(await exists(`${folder}/out/chat_template.jinja`), false);
+    }
+  }));
+
+Deno.test("a chat template that is chosen is saved with the model and its adapter", () =>
+  withModel({}, async (_model, device, folder) => {
+    await Deno.writeTextFile(
+      `${folder}/tokenizer_config.json`,
+      '{"eos_token": "</s>", "chat_template": "old"}',
+    );
+    using model = await Model.load(folder, { device, chatTemplate: "zephyr" });
+    await model.save(`${folder}/out`, { saveAs: "bf16" });
+    using saved = await Model.load(`${folder}/out`, { device });
+    const messages = [{ role: "user", content: "Hi" }];
+    assertEquals(saved.tokenizer.chatTemplate!.render(messages), "<|user|>\nHi</s>\n");
+    await model.use(lora({ rank: 2 }));
+    await model.save(`${folder}/adapter`);
+    assertEquals(
+      await Deno.readTextFile(`${folder}/adapter/chat_template.jinja`),
+      model.tokenizer.chatTemplate!.source,
+    );
   }));
 
 Deno.test("the end of the context ends the text; a prompt beyond it is refused", () =>

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { join } from "node:path";
 import { DataError, OptionError } from "../../src/errors.ts";
 import { renderPrompt } from "../../src/inference/prompt.ts";
@@ -21,7 +21,7 @@ async function load(folder: string, template: string | null): Promise<Tokenizer>
 Deno.test("messages are rendered up to the assistant's answer, with one token that begins the text", () =>
   withFolder(async (folder) => {
     const tokenizer = await load(folder, TEMPLATE);
-    const ids = renderPrompt(tokenizer, [
+    const ids = await renderPrompt(tokenizer, [
       { role: "user", content: "Hi" },
       { role: "assistant", content: "Yes?" },
       { role: "user", content: "Why" },
@@ -35,7 +35,7 @@ Deno.test("texts and ids are prompts as they are, empty ones too", () =>
   withFolder(async (folder) => {
     const tokenizer = await load(folder, TEMPLATE);
     for (const prompt of ["", "Hi", [], [1, 2, 3]]) {
-      assertEquals(renderPrompt(tokenizer, prompt), prompt);
+      assertEquals(await renderPrompt(tokenizer, prompt), prompt);
     }
   }));
 
@@ -43,11 +43,11 @@ Deno.test("messages are refused without a chat template, or by it", () =>
   withFolder(async (folder) => {
     const messages = [{ role: "system", content: "Be kind" }];
     const none = await load(folder, null);
-    assertThrows(
+    await assertRejects(
       () => renderPrompt(none, messages),
       OptionError,
       "Cannot continue a conversation of 1 messages as the model has no chat template",
     );
     const strict = await load(folder, TEMPLATE);
-    assertThrows(() => renderPrompt(strict, messages), DataError, "No system, please");
+    await assertRejects(() => renderPrompt(strict, messages), DataError, "No system, please");
   }));

@@ -1,5 +1,11 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { DataError, FileError, ModelError } from "../../src/errors.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { DataError, FileError, ModelError, OptionError } from "../../src/errors.ts";
 import { Tokenizer } from "../../src/io/tokenizer.ts";
 import { shared, sharedTest, withFolder } from "../support/io.ts";
 
@@ -213,6 +219,78 @@ Deno.test("a chat template is found in either place and rendered", async () => {
   }
   await withTokenizer({}, async (folder) => {
     assertEquals((await Tokenizer.load(folder)).chatTemplate, null);
+  });
+});
+
+Deno.test("a rendered conversation is begun once, and a prompt is not ended", async () => {
+  const post = (single: unknown[]) => ({ ...tokenizerJson().post_processor as object, single });
+  const [bos, eos] = [1, 2].map((id) => ({
+    SpecialToken: { id: ["", "<s>", "</s>"][id], type_id: 0 },
+  }));
+  const text = { Sequence: { id: "A", type_id: 0 } };
+  const both = {
+    ...tokenizerJson(),
+    post_processor: {
+      ...post([bos, text, eos]),
+      special_tokens: {
+        "<s>": { id: "<s>", ids: [1], tokens: ["<s>"] },
+        "</s>": { id: "</s>", ids: [2], tokens: ["</s>"] },
+      },
+    },
+  };
+  for (const native of [true, false]) {
+    await withTokenizer({}, async (folder) => {
+      const tokenizer = await Tokenizer.load(folder, { native });
+      assertEquals(tokenizer.encode("<s>ab"), [1, 264]);
+      assertEquals(await tokenizer.encodeBatch(["<s>ab", "ab", ""]), [[1, 264], [1, 264], [1]]);
+      assertEquals(await tokenizer.encodePrompt("<s>ab"), [1, 264]);
+    });
+    await withTokenizer(
+      { "tokenizer.json": { ...tokenizerJson(), post_processor: null } },
+      async (folder) => {
+        const tokenizer = await Tokenizer.load(folder, { native });
+        assertEquals([tokenizer.encode("ab"), await tokenizer.encodePrompt("ab")], [[264], [264]]);
+      },
+    );
+    await withTokenizer({ "tokenizer.json": both }, async (folder) => {
+      const tokenizer = await Tokenizer.load(folder, { native });
+      assertEquals(tokenizer.encode("ab"), [1, 264, 2]);
+      assertEquals(tokenizer.encode("ab</s>"), [1, 264, 2]);
+      assertEquals(await tokenizer.encodePrompt("ab"), [1, 264], "it is to be continued");
+      assertEquals(tokenizer.around([264, 2]), { before: [1], after: [] });
+    });
+  }
+});
+
+Deno.test("a text ends with the tokenizer's token and an answer with the template's", async () => {
+  const added = (tokenizerJson().added_tokens as Record<string, unknown>[]).concat(
+    { id: 266, content: "<|end|>", special: true },
+    { id: 267, content: "<|user|>", special: true },
+    { id: 268, content: "<|assistant|>", special: true },
+  );
+  const json = { ...tokenizerJson(), added_tokens: added };
+  const files = { "tokenizer.json": json, "tokenizer_config.json": names };
+  await withTokenizer(files, async (folder) => {
+    const ends = async (chatTemplate?: string) =>
+      (await Tokenizer.load(folder, { chatTemplate })).endTokenIds;
+    assertEquals(await ends(), [2]);
+    assertEquals(await ends("phi4-mini"), [2, 266]);
+    assertEquals(await ends("zephyr"), [2]);
+    await Deno.writeTextFile(
+      `${folder}/own.jinja`,
+      "{% for m in messages %}{{ m.content }}<|user|>{% endfor %}",
+    );
+    assertEquals(await ends(`${folder}/own.jinja`), [2, 267]);
+    const error = await assertRejects(() => ends("chatml"), OptionError);
+    assertStringIncludes(
+      error.message,
+      "Cannot use the chat template chatml as the tokenizer has no token <|im_start|>, <|im_end|>: choose llama2, phi3, phi4-mini, zephyr, alpaca or a Jinja file",
+    );
+    await assertRejects(
+      () => ends("chatlm"),
+      OptionError,
+      "no such file, and none of that name: choose chatml,",
+    );
   });
 });
 

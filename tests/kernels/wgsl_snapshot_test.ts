@@ -18,11 +18,11 @@ import type { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { attentionBackward, attentionForward } from "../../src/kernels/attention/attention.ts";
+import { qkNorm } from "../../src/kernels/attention/qk_norm.ts";
 import {
-  qkNorm,
   qkNormBackward,
   qkNormWeightGradient,
-} from "../../src/kernels/attention/qk_norm.ts";
+} from "../../src/kernels/attention/qk_norm_backward.ts";
 import { outputGate, outputGateBackward } from "../../src/kernels/attention/output_gate.ts";
 import { deltaConv, deltaConvBackward, moveConvHistory } from "../../src/kernels/delta_net/conv.ts";
 import { gatedNorm, gatedNormBackward } from "../../src/kernels/delta_net/gated_norm.ts";
@@ -34,10 +34,12 @@ import {
 } from "../../src/kernels/delta_net/inputs.ts";
 import { deltaRule, deltaRuleBackward } from "../../src/kernels/delta_net/rule.ts";
 import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
+import { copyColumns } from "../../src/kernels/rows/columns.ts";
 import { countMicroBatch, dropout, DROPOUT_STATE } from "../../src/kernels/rows/dropout.ts";
 import { rowNormFactors } from "../../src/kernels/rows/row_norm_factors.ts";
 import { scaleColumns } from "../../src/kernels/rows/scale_columns.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
+import { scale } from "../../src/kernels/rows/scale.ts";
 import { softCap } from "../../src/kernels/rows/soft_cap.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
@@ -108,6 +110,18 @@ function recordAdding(device: Device): void {
 /** Records what caps logits, which the tiny model's have no cap for. */
 function recordCap(device: Device): void {
   softCap(new Program(device), { values: device.matrix(5, 7, "f32", "logits"), cap: 30 });
+}
+
+/** Records what multiplies by a number of the model, which the tiny one has none of. */
+function recordScale(device: Device): void {
+  const factor = device.vector(1, "f32", "factor");
+  scale(new Program(device), { values: device.matrix(5, 7, "f32", "stream"), factor });
+}
+
+/** Records copying columns, which the tiny model has no need of. */
+function recordColumns(device: Device): void {
+  const [from, to] = [0, 1].map(() => columnsOf(device.matrix(5, 7, "f32", "columns")));
+  copyColumns(new Program(device), { from, to, factor: 2 });
 }
 
 /** Records what DoRA and dropout add to LoRA. */
@@ -230,6 +244,8 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     recordBiasGradient(device);
     recordAdding(device);
     recordCap(device);
+    recordScale(device);
+    recordColumns(device);
     recordWideHeads(device);
     recordQkNorms(device);
     recordDeltaNet(device);

@@ -2,14 +2,14 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { ModelError } from "../../src/errors.ts";
 import { JsonFields } from "../../src/io/json.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
-import {
-  type AttentionPlan,
-  type LayerPlan,
-  type ModelPlan,
-  type NormPlan,
-  planTensorShapes,
-  type RopePlan,
+import type {
+  AttentionPlan,
+  LayerPlan,
+  ModelPlan,
+  NormPlan,
+  RopePlan,
 } from "../../src/model/plan.ts";
+import { planTensorShapes } from "../../src/model/plan_tensors.ts";
 import type { DeltaNetPlan } from "../../src/model/delta_net_plan.ts";
 import { expectSupported } from "../../src/model/support.ts";
 
@@ -69,7 +69,6 @@ function withDeltaNets(...changes: Partial<DeltaNetPlan>[]): ModelPlan {
 }
 
 Deno.test("a plan that asks for what no kernel computes is refused, whichever family made it", () => {
-  const { attention } = plan.layers[2];
   const cases: [string, ModelPlan, field: string][] = [
     ["two original contexts", {
       ...plan,
@@ -86,11 +85,15 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
     ["parallel branches", withLayer(() => ({ parallel: true })), "model_type"],
     ["LayerNorm", withNorms({ mlpIn: { ...plan.finalNorm, kind: "layer" } }), "model_type"],
     ["long keys of a delta net", withDeltaNets({ keyDim: 257 }), "linear_key_head_dim"],
-    ["delta nets of two sizes", withDeltaNets({}, { valueDim: 9 }), "model_type"],
     [
-      "a layer of other heads",
-      withLayer(() => ({ attention: { ...attention!, kvHeads: 4 } })),
-      "model_type",
+      "keys that are values as they are",
+      withLayer(({ tensors: { v: _, ...tensors } }) => ({ tensors })),
+      "attention_k_eq_v",
+    ],
+    [
+      "keys and values of another layer",
+      withAttention({ sharedWith: 0 }),
+      "num_kv_shared_layers",
     ],
   ];
   const fields = new JsonFields({ model_type: "another" }, '"config.json"');

@@ -39,6 +39,7 @@ import { columnSums, linear, linearBackward } from "./linear.ts";
 import { crossEntropy } from "./loss.ts";
 import { rmsNorm, rmsNormBackward } from "./norm.ts";
 import { plannedRotation } from "./rotation_plan.ts";
+import { TokenInputs } from "./token_inputs.ts";
 import { swiglu, swigluBackward } from "./swiglu.ts";
 import type { TokenStream } from "./token_stream.ts";
 import { add, addScaled } from "./vector.ts";
@@ -122,6 +123,17 @@ export interface LossAndGradients {
   gradients: Map<string, Float64Array>;
 }
 
+/** What a layer attends to, and the gradients of all layers that attend to it. */
+interface KeyValues {
+  k: Float64Array;
+  v: Float64Array;
+  dk: Float64Array;
+  dv: Float64Array;
+}
+
+/** Stands in the place of those of a layer without attention. */
+const [NO_KEYS]: KeyValues[] = [new Float64Array()].map((k) => ({ k, v: k, dk: k, dv: k }));
+
 /** A model in f64. */
 export class ReferenceModel {
   readonly #plan: ModelPlan;
@@ -178,16 +190,30 @@ export class ReferenceModel {
     const rows = tokens.inputIds.length;
     const table = this.#parameter(embedding.tensor);
     let x = times(embed(table, tokens.inputIds, hiddenSize), embedding.scale);
+    const inputs = this.#plan.tokenInputs &&
+      new TokenInputs(this.#plan.tokenInputs, layers.length, x, tokens.inputIds, {
+        parameter: (name) => this.#parameter(name),
+        accumulate: (name, gradient) => this.#accumulate(name, gradient),
+        dense: (name, x) => this.#dense(name, x, rows),
+        norm: (plan, x) => this.#norm(plan, x),
+      });
+    const keyValues: KeyValues[] = [];
     const steps: Differentiable[] = [];
     const apply = (step: (x: Float64Array) => Differentiable) => {
       const done = step(x);
       steps.push(done);
       x = done.y;
     };
-    for (const layer of layers) {
-      apply((x) => this.#residual(layer, "attention", x, tokens));
-      apply((x) => this.#residual(layer, "mlp", x, tokens));
-    }
+    layers.forEach((layer, index) => {
+      apply((x) => this.#residual(layer, "attention", x, tokens, keyValues));
+      apply((x) => this.#residual(layer, "mlp", x, tokens, keyValues));
+      const { tokenInput, outputScale } = layer;
+      if (tokenInput) apply((x) => inputs!.branch(tokenInput, layer.mlp.activation, index, x));
+      if (outputScale) {
+        const [scale] = this.#parameter(outputScale);
+        apply((x) => ({ y: times(x, scale), backward: (dy) => times(dy, scale) }));
+      }
+    });
     apply((x) => this.#norm(finalNorm, x));
     apply((x) => this.#dense(head.tensor, x, rows));
     apply((x) => ({ y: times(x, head.scale), backward: (dy) => times(dy, head.scale) }));
@@ -195,7 +221,8 @@ export class ReferenceModel {
     return {
       y: x,
       backward: (dy) => {
-        const dx = steps.reduceRight((gradient, step) => step.backward(gradient), dy);
+        const dStream = steps.reduceRight((gradient, step) => step.backward(gradient), dy);
+        const dx = inputs ? add(dStream, inputs.backward()) : dStream;
         const gradient = this.#gradient(embedding.tensor);
         embedBackward(gradient, times(dx, embedding.scale), tokens.inputIds, hiddenSize);
       },
@@ -208,6 +235,7 @@ export class ReferenceModel {
     branch: "attention" | "mlp",
     x: Float64Array,
     tokens: TokenStream,
+    keyValues: KeyValues[],
   ): Differentiable {
     const { norms, residualScale } = layer;
     const [before, behind] = branch === "attention"
@@ -215,7 +243,7 @@ export class ReferenceModel {
       : [norms.mlpIn, norms.mlpOut];
     const first = this.#norm(before, x);
     const second = branch === "attention"
-      ? this.#mixer(layer, first.y, tokens)
+      ? this.#mixer(layer, first.y, tokens, keyValues)
       : this.#mlp(layer, first.y, tokens.inputIds.length);
     const third = this.#norm(behind, second.y);
     return {
@@ -227,10 +255,16 @@ export class ReferenceModel {
     };
   }
 
-  #mixer(layer: LayerPlan, x: Float64Array, tokens: TokenStream): Differentiable {
-    return layer.attention
-      ? this.#attention(layer, layer.attention, x, tokens)
-      : this.#deltaNet(layer, layer.deltaNet!, x, tokens);
+  /** @param keyValues Those of the layers before; this layer's are appended. */
+  #mixer(
+    layer: LayerPlan,
+    x: Float64Array,
+    tokens: TokenStream,
+    keyValues: KeyValues[],
+  ): Differentiable {
+    if (layer.attention) return this.#attention(layer, layer.attention, x, tokens, keyValues);
+    keyValues.push(NO_KEYS);
+    return this.#deltaNet(layer, layer.deltaNet!, x, tokens);
   }
 
   #attention(
@@ -238,9 +272,10 @@ export class ReferenceModel {
     plan: AttentionPlan,
     x: Float64Array,
     tokens: TokenStream,
+    keyValues: KeyValues[],
   ): Differentiable {
-    const { heads, kvHeads, headDim, scale, softCap, window, qkNorm, bias, outputGate: gated } =
-      plan;
+    const { heads, kvHeads, headDim, scale, softCap, window, qkNorm, bias, sharedWith } = plan;
+    const gated = plan.outputGate;
     const { positions, documentStart } = tokens;
     const rows = positions.length;
     const shape: AttentionShape = {
@@ -257,12 +292,31 @@ export class ReferenceModel {
     const rotation = plannedRotation(plan, tokens);
     const roles: LinearRole[] = gated ? ["q", "z", "k", "v"] : ["q", "k", "v"];
     const projections = this.#project(layer, roles, bias.qkv, x, rows);
-    const [rawQ, rawK, v] = projections.ys.filter((_, i) => roles[i] !== "z");
+    const [rawQ, rawK, rawV = rawK] = projections.ys.filter((_, i) => roles[i] !== "z");
     const z = gated ? projections.ys[1] : null;
     const normedQ = this.#qkNorm(qkNorm, "q", rawQ, headDim, rows);
-    const normedK = this.#qkNorm(qkNorm, "k", rawK, headDim, rows);
     const q = rotation?.turn(normedQ.y, "q") ?? normedQ.y;
-    const k = rotation?.turn(normedK.y, "k") ?? normedK.y;
+    let backwardKeyValues: (() => Float64Array[]) | null = null;
+    if (sharedWith === undefined) {
+      const normedK = this.#qkNorm(qkNorm, "k", rawK, headDim, rows);
+      const normedV = this.#valueNorm(qkNorm, rawV, headDim);
+      const k = rotation?.turn(normedK.y, "k") ?? normedK.y;
+      const own: KeyValues = {
+        k,
+        v: normedV.y,
+        dk: new Float64Array(k.length),
+        dv: new Float64Array(k.length),
+      };
+      keyValues.push(own);
+      backwardKeyValues = () => {
+        const dk = normedK.backward(rotation?.turnBack(own.dk, "k") ?? own.dk);
+        const dv = normedV.backward(own.dv);
+        return rawV === rawK ? [add(dk, dv)] : [dk, dv];
+      };
+    } else {
+      keyValues.push(keyValues[sharedWith]);
+    }
+    const { k, v, ...gradients } = keyValues.at(-1)!;
     const output = attention(q, k, v, shape);
     const o = this.#project(layer, ["o"], bias.o, z ? outputGate(output.out, z) : output.out, rows);
     return {
@@ -271,11 +325,12 @@ export class ReferenceModel {
         const dGated = o.backward([dy]);
         const gate = z && outputGateBackward(dGated, output.out, z);
         const { dq, dk, dv } = attentionBackward(gate?.dx ?? dGated, q, k, v, output, shape);
+        addScaled(gradients.dk, 0, 1, dk, 0, dk.length);
+        addScaled(gradients.dv, 0, 1, dv, 0, dv.length);
         return projections.backward([
           normedQ.backward(rotation?.turnBack(dq, "q") ?? dq),
           ...(gate ? [gate.dz] : []),
-          normedK.backward(rotation?.turnBack(dk, "k") ?? dk),
-          dv,
+          ...backwardKeyValues?.() ?? [],
         ]);
       },
     };
@@ -350,9 +405,10 @@ export class ReferenceModel {
     x: Float64Array,
     rows: number,
   ): LinearGroupOutput {
-    const names = [...new Set(roles.map((role) => tensors[role]!.name))];
+    const stored = roles.filter((role) => tensors[role]);
+    const names = [...new Set(stored.map((role) => tensors[role]!.name))];
     const of = (name: string) =>
-      roles.map((role) => tensors[role]!).filter((rows) => rows.name === name);
+      stored.map((role) => tensors[role]!).filter((rows) => rows.name === name);
     const layers = this.#linears(names.map((name) => name.replace(/\.weight$/, "")), x, rows);
     const outputs = layers.ys.map((y, i) =>
       bias ? addRow(y, this.#parameter(biasName(names[i]))) : y
@@ -388,6 +444,16 @@ export class ReferenceModel {
     const weight = this.#parameter(plan.tensors[of]);
     if (weight.length !== width) throw new TypeError(`${plan.tensors[of]}: ${weight.length}`);
     return this.#norm({ ...plan, kind: "rms", tensor: plan.tensors[of] }, x);
+  }
+
+  /** RMSNorm of every head of values, without a weight. */
+  #valueNorm(plan: QkNormPlan | null, x: Float64Array, headDim: number): Differentiable {
+    if (!plan?.values) return { y: x, backward: (dy) => dy };
+    const ones = new Float64Array(headDim).fill(1);
+    return {
+      y: rmsNorm(x, ones, plan.eps),
+      backward: (dy) => rmsNormBackward(dy, x, ones, plan.eps).dx,
+    };
   }
 
   #norm(plan: NormPlan | null, x: Float64Array): Differentiable {

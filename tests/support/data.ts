@@ -15,6 +15,16 @@ export class PieceEncoder implements TokenEncoder {
   readonly #ids: Map<string, number> = new Map(this.pieces.map((piece, id) => [piece, id]));
   calls = 0;
 
+  encodeBatch(texts: readonly string[]): Promise<number[][]> {
+    return Promise.resolve(texts.map((text) => this.encode(text)));
+  }
+
+  /** Begins a text with its bos, as LLaMA's tokenizer does. */
+  around(ids: ArrayLike<number>): { before: number[]; after: number[] } {
+    const adds = this.bosTokenId !== null && ids[0] !== this.bosTokenId;
+    return { before: adds ? [this.bosTokenId!] : [], after: [] };
+  }
+
   encode(text: string): number[] {
     this.calls++;
     if (text === "") return [];

@@ -16,13 +16,14 @@ export const FAMILY_MODELS: readonly GoldenModel[] = goldenModels([
   ...["qwen2", "qwen2-yarn-swa", "qwen3", "qwen3_5"],
   ...["phi3", "phi4", "phi4-mini"],
   ...["granite", "granite4", "glm4"],
-  ...["gemma", "gemma2", "gemma3"],
+  ...["gemma", "gemma2", "gemma3", "gemma4"],
   ...["olmo2", "olmo3"],
 ]);
 
 /** Text models inside models of texts and images: their values are those of the text alone. */
 export const WRAPPED_MODELS: readonly GoldenModel[] = goldenModels([
   "gemma3-vlm",
+  "gemma4-vlm",
   "ministral3-vlm",
   "qwen3_5-vlm",
 ]);

@@ -2,7 +2,8 @@
 
 import type { WeightSource } from "../../src/layers/weight_source.ts";
 import { type ModelConfig, parseModelConfig } from "../../src/model/config.ts";
-import { type ModelPlan, type NormPlan, planTensorShapes } from "../../src/model/plan.ts";
+import type { ModelPlan, NormPlan } from "../../src/model/plan.ts";
+import { planTensorShapes } from "../../src/model/plan_tensors.ts";
 import { randomValues } from "./random.ts";
 
 /** Odd on purpose, with grouped heads. */
@@ -40,12 +41,14 @@ export function plannedModel(
   const config = parseModelConfig({ ...CONFIG, ...fields }, "this test");
   const plan = change(config.plan);
   const norms = new Map(normsOf(plan).map((norm) => [norm.tensor, norm]));
+  // Factors of blocks are about 1 as well.
+  const factors = new Set(plan.layers.map(({ outputScale }) => outputScale));
   const parameters = new Map(
     [...planTensorShapes(plan)].map(([name, shape], seed) => {
       const size = shape.reduce((a, b) => a * b);
       const norm = norms.get(name);
-      const values = norm
-        ? randomValues(size, seed + 1, 0.3).map((v) => 1 - norm.weightOffset + v)
+      const values = norm || factors.has(name)
+        ? randomValues(size, seed + 1, 0.3).map((v) => 1 - (norm?.weightOffset ?? 0) + v)
         : randomValues(size, seed + 1, 2 / Math.sqrt(shape[1] ?? 1));
       return [name, values];
     }),
@@ -59,7 +62,10 @@ export function plannedModel(
   return { config: { ...config, plan }, parameters, source };
 }
 
-function normsOf({ layers, finalNorm }: ModelPlan): NormPlan[] {
-  const inLayers = layers.flatMap(({ norms }) => Object.values(norms));
-  return [finalNorm, ...inLayers].filter((norm) => norm !== null);
+function normsOf({ layers, finalNorm, tokenInputs }: ModelPlan): NormPlan[] {
+  const inLayers = layers.flatMap(({ norms, tokenInput }) => [
+    ...Object.values(norms),
+    tokenInput?.norm,
+  ]);
+  return [finalNorm, tokenInputs?.norm, ...inLayers].filter((norm) => !!norm);
 }

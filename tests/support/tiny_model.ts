@@ -81,6 +81,35 @@ export const SCALED: Record<string, unknown> = {
   residual_multiplier: 0.22,
 };
 
+/**
+ * Fields of a tiny model of Gemma 4: a window, and a layer of larger heads whose keys are its values.
+ */
+export const GEMMA4: Record<string, unknown> = {
+  model_type: "gemma4_text",
+  layer_types: ["sliding_attention", "full_attention"],
+  sliding_window: 7,
+  global_head_dim: 14,
+  num_global_key_value_heads: 1,
+  attention_k_eq_v: true,
+  hidden_size_per_layer_input: 0,
+};
+
+/** The same of an E model: inputs of the tokens, and layers with keys and values of others. */
+export const GEMMA4_E: Record<string, unknown> = {
+  model_type: "gemma4_text",
+  num_hidden_layers: 4,
+  layer_types: [
+    ...["sliding_attention", "full_attention"],
+    ...["sliding_attention", "full_attention"],
+  ],
+  sliding_window: 7,
+  global_head_dim: 14,
+  num_kv_shared_layers: 2,
+  use_double_wide_mlp: true,
+  hidden_size_per_layer_input: 6,
+  vocab_size_per_layer_input: 269,
+};
+
 /** Fields of a config.json that give every linear layer of the model a bias. */
 export const BIASES = { attention_bias: true, mlp_bias: true };
 

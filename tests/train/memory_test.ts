@@ -21,7 +21,7 @@ import { openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
 import { withFolder } from "../support/io.ts";
 import { DELTA_NET_CONFIG } from "../support/delta_net_model.ts";
 import { FUSED_CONFIG } from "../support/fused_model.ts";
-import { BIASES, SANDWICH, writeTinyModel } from "../support/tiny_model.ts";
+import { BIASES, GEMMA4, GEMMA4_E, SANDWICH, writeTinyModel } from "../support/tiny_model.ts";
 
 const METHODS: Record<string, Method> = {
   "falqon": falqon({ rank: 5 }),
@@ -190,3 +190,12 @@ Deno.test("norms behind branches, whose outputs are kept, are predicted", () =>
     "lora": METHODS.lora,
     "full": METHODS.full,
   }, SANDWICH));
+
+for (const [what, config] of Object.entries({ "Gemma 4": GEMMA4, "an E model": GEMMA4_E })) {
+  Deno.test(`layers of several sizes, as those of ${what}, are predicted`, () =>
+    expectPredicted({
+      "falqon in int8": METHODS["falqon in int8"],
+      "lora": METHODS.lora,
+      "full": METHODS.full,
+    }, config));
+}

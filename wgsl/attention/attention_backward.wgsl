@@ -11,6 +11,9 @@ fn exchanged(y: u32, dim: u32) -> f32 {
   let quad = dim / 4u;
   //! if DIM_GROUPS == 1
   return right[y / UNROLL][y % UNROLL][quad][dim % 4u];
+  //! elif DIM_GROUPS == 4
+  let slice = y % 4u + quad / RIGHT_SLOTS * 4u;
+  return right[slice / UNROLL][slice % UNROLL][quad % RIGHT_SLOTS][dim % 4u];
   //! else
   let slice = y + quad / RIGHT_SLOTS * ROW_GROUPS;
   return right[slice / UNROLL][slice % UNROLL][quad % RIGHT_SLOTS][dim % 4u];
@@ -18,11 +21,27 @@ fn exchanged(y: u32, dim: u32) -> f32 {
 }
 
 // Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in `right`, where
-// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS, at most 2. To be
-// called by the whole workgroup.
+// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS. For the 4 of the
+// widest heads, half of the groups take turns. To be called by the whole workgroup.
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
+  //! if DIM_GROUPS == 4
+  var rotated: Dims;
+  for (var turn = 0u; turn < 2u; turn += 1u) {
+  let mine = y / 4u == turn;
+  workgroupBarrier();
+  if (mine) {
+  //! unroll g 0 DIM_GROUPS
+  //! unroll j 0 GROUP_VECTORS
+  right[(y % 4u + ${g}u * 4u) / UNROLL][(y % 4u + ${g}u * 4u) % UNROLL][x + ${j}u * COLUMN_THREADS] =
+    dims[$g * GROUP_VECTORS + $j];
+  //! end
+  //! end
+  }
+  workgroupBarrier();
+  if (mine) {
+  //! else
   workgroupBarrier();
   //! unroll g 0 DIM_GROUPS
   //! unroll j 0 GROUP_VECTORS
@@ -32,6 +51,7 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   //! end
   workgroupBarrier();
   var rotated: Dims;
+  //! end
   let half = params.head_pairs;
   let position = positions[token];
   //! unroll j 0 DIM_VECTORS
@@ -46,6 +66,10 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     //! if QUERY_BETA
     rotated[$j] *= query_scale(position);
     //! end
+  }
+  //! end
+  //! if DIM_GROUPS == 4
+  }
   }
   //! end
   return rotated;

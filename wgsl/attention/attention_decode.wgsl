@@ -12,6 +12,7 @@
 // - a thread makes the score of one key, even dims before odd ones in each slice of 16;
 // - a thread for each pair of dims adds up the values, key after key;
 // - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
+// With WIDE, for heads over 256, a thread has a second pair of dims, FIRST_SUMMING further.
 // With WINDOW its first tile is that kernel's as well: the first key that the first of a tile of ROWS queries sees.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 
@@ -53,7 +54,11 @@ const TILES = THREADS / COLUMNS;
 const PAIRS = 8u; // pairs of dims in a slice
 const FIRST_SUMMING = THREADS / 2u; // the first thread that adds up weights: there are no more pairs of dims
 
+//! if WIDE
+var<workgroup> query: array<vec2<f32>, THREADS>; // zeros behind the head
+//! else
 var<workgroup> query: array<vec2<f32>, FIRST_SUMMING>; // zeros behind the head
+//! end
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> tile_maxima: array<f32, TILES>;
 var<workgroup> weights: array<f32, THREADS>;
@@ -67,6 +72,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread < params.head_pairs) { query[thread] = wide(q[params.q_column + head * params.head_pairs + thread]); }
   let scale = params.scale * LOG2_E;
   let column = head_start + min(thread, params.head_pairs - 1u);
+  //! if WIDE
+  let other_column = head_start + min(thread + FIRST_SUMMING, params.head_pairs - 1u);
+  var other = vec2<f32>();
+  //! end
   let x = (thread - FIRST_SUMMING) % COLUMN_THREADS;
   let tile = thread / COLUMNS;
 
@@ -123,8 +132,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       maximum = max(maximum, tile_maxima[t]);
       let decay = exp2(before - maximum);
       let first_weight = t * COLUMNS;
+      //! if WIDE
+      if (thread < FIRST_SUMMING) {
+      //! else
       if (thread < params.head_pairs) {
+      //! end
         result *= decay;
+        //! if WIDE
+        other *= decay;
+        //! end
         for (var i = 0u; i < COLUMNS; i += 8u) {
           let key = first + first_weight + i;
           //! unroll k 0 8
@@ -132,6 +148,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           //! end
           //! unroll k 0 8
           result = fma(vec2<f32>(weights[first_weight + i + ${k}u]), value$k, result);
+          //! end
+          //! if WIDE
+          //! unroll k 0 8
+          let further$k = wide(value_cache[min(key + ${k}u, end - 1u) * params.cache_pitch + other_column]);
+          //! end
+          //! unroll k 0 8
+          other = fma(vec2<f32>(weights[first_weight + i + ${k}u]), further$k, other);
+          //! end
           //! end
         }
       } else if (thread >= FIRST_SUMMING) {
@@ -145,10 +169,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   if (thread >= FIRST_SUMMING && thread - FIRST_SUMMING < COLUMN_THREADS) { sums[x] = sum; }
   workgroupBarrier();
+  //! if WIDE
+  if (thread < FIRST_SUMMING) {
+  //! else
   if (thread < params.head_pairs) {
+  //! end
     var total = 0.0;
     for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
     put_output(head * params.head_pairs + thread, result / total);
+    //! if WIDE
+    if (thread + FIRST_SUMMING < params.head_pairs) {
+      put_output(head * params.head_pairs + thread + FIRST_SUMMING, other / total);
+    }
+    //! end
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {

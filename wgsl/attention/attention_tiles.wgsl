@@ -15,7 +15,8 @@
 // column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads. Heads over 192 would need 19 KB: their combinations
-// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way.
+// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way; those of
+// heads over 256 in 4 groups.
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS, in DIM_GROUPS of GROUP_VECTORS, and ROW_VECTORS for the head size, LEFT_LOADS
 // (left vec4 pairs per slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices

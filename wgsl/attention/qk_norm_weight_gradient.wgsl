@@ -13,6 +13,7 @@ struct Params {
   cols: u32,
   column: u32,
   pitch: u32,
+  d_pitch: u32,
   first_row: u32,
   rstd_pitch: u32,
   chunk_rows: u32,
@@ -36,8 +37,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   for (var row = first; row < last; row++) {
     let token = row / params.rows_per_token;
     let index = row % params.rows_per_token;
-    let at = token * params.pitch + params.column + index * params.cols + c;
-    sum += d_qkv[at] * qkv[at] * rstd[token * params.rstd_pitch + params.first_row + index];
+    let place = params.column + index * params.cols + c;
+    sum += d_qkv[token * params.d_pitch + place] * qkv[token * params.pitch + place] * rstd[token * params.rstd_pitch + params.first_row + index];
   }
   partials[group.y * params.partials_pitch + c] = sum;
 }

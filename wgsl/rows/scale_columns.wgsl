@@ -1,13 +1,12 @@
 // Columns times factors: out[r][c] = input[r][c] · factors[c] (+ bias_factor · bias[c]) (+ addend[r][c]).
 //
-// Shapes: input, out, addend (ADDEND) [rows, cols], factors, bias (BIAS) [cols], all f32; cols is a multiple of 4. One
-// thread per vec4.
+// Shapes: input, out, addend (ADDEND) [rows, cols] by rows with a pitch, factors, bias (BIAS) [pitch], all f32. One thread
+// per vec4. Columns up to the pitch take part: they are zero in the inputs, and so in the output.
 //! include linear_grid.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s of a row that hold columns
-  pitch: u32, // vec4s from one row to the next
+  vectors: u32, // vec4s from one row to the next
   bias_factor: f32,
 }
 
@@ -29,13 +28,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let v = item % params.vectors;
-  let at = row * params.pitch + v;
-  var value = input[at] * factors[v];
+  var value = input[item] * factors[v];
 //! if BIAS
   value += params.bias_factor * bias[v];
 //! end
 //! if ADDEND
-  value += addend[at];
+  value += addend[item];
 //! end
-  out[at] = value;
+  out[item] = value;
 }

@@ -123,6 +123,7 @@ export function forwardRows(headDim: number): number {
 /** vec4s of dims of a head that a thread has, and the groups that they are combined in. */
 function dimVectors(headDim: number): { all: number; groups: number } {
   const all = Math.ceil(headDim / 64);
+  if (all > 4) return { all: 8, groups: 4 };
   return { all, groups: all > 3 ? 2 : 1 };
 }
 

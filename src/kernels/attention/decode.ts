@@ -106,6 +106,7 @@ export function attentionDecode(program: Program, options: AttentionDecodeOption
   program.dispatch(
     program.device.kernel("attention_decode", {
       THREADS: headDim <= 128 ? 128 : 256,
+      WIDE: headDim > 256,
       COLUMN_THREADS: columnThreads(headDim),
       QKV: type,
       OUTPUT: output.type,

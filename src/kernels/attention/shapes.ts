@@ -10,7 +10,7 @@ import { expectType } from "../shapes.ts";
 import type { RopeAngles } from "./rope_angles.ts";
 
 /** Components of the widest head that attention computes. */
-export const MAX_HEAD_DIM = 256;
+export const MAX_HEAD_DIM = 512;
 
 /** How many heads attention has, and their size. */
 export interface AttentionHeads {

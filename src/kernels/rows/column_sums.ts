@@ -22,7 +22,7 @@ export interface ColumnSumsOptions {
   product?: {
     /** f32, of the shape of the input's matrix. */
     times: Matrix;
-    /** f32, an element per column of the input's matrix. */
+    /** f32, an element per column of the input's matrix, up to its pitch. */
     factors: Vector;
   };
 }
@@ -44,7 +44,7 @@ export function addColumnSums(
   checkShapes({ input, out });
   if (product) {
     expectMatrix("addColumnSums", "times", product.times, { rows, cols: matrix.cols });
-    expectVector("addColumnSums", "factors", product.factors, matrix.cols);
+    expectVector("addColumnSums", "factors", product.factors, matrix.pitch);
   }
   if (rows === 0 || cols === 0) return;
   const chunkRows = Math.max(SHORTEST_CHUNK, Math.ceil(rows / MOST_CHUNKS));

@@ -13,11 +13,11 @@ const THREADS = 256;
 
 /** Operands of {@linkcode scaleColumns}, all f32. */
 export interface ScaleColumnsOptions {
-  /** [rows, cols]; cols is a multiple of 16. */
+  /** [rows, cols] */
   input: Matrix;
-  /** [cols] */
+  /** [cols, rounded up to 16] */
   factors: Vector;
-  /** [cols], times `biasFactor`, added to every row. */
+  /** [cols, rounded up to 16], zero behind the columns; times `biasFactor`, added to every row. */
   bias?: Vector;
   /** Default 1. */
   biasFactor?: number;
@@ -31,18 +31,17 @@ export interface ScaleColumnsOptions {
 export function scaleColumns(program: Program, options: ScaleColumnsOptions): void {
   const { input, factors, bias, biasFactor = 1, addend, out } = options;
   const { rows, cols, pitch } = input;
-  if (cols % 16 !== 0) throw new RangeError(`scaleColumns: ${cols} columns are no multiple of 16`);
   for (const [name, matrix] of Object.entries({ input, out, ...(addend && { addend }) })) {
     expectMatrix("scaleColumns", name, matrix, { rows, cols });
   }
-  expectVector("scaleColumns", "factors", factors, cols);
-  if (bias) expectVector("scaleColumns", "bias", bias, cols);
+  expectVector("scaleColumns", "factors", factors, pitch);
+  if (bias) expectVector("scaleColumns", "bias", bias, pitch);
   if (rows === 0 || cols === 0) return;
   program.dispatch(
     program.device.kernel("scale_columns", { BIAS: !!bias, ADDEND: !!addend, THREADS }),
     { input, factors, out, ...(bias && { bias }), ...(addend && { addend }) },
-    { rows, vectors: cols / 4, pitch: pitch / 4, bias_factor: biasFactor },
-    linearGrid(rows * cols / 4, THREADS),
+    { rows, vectors: pitch / 4, bias_factor: biasFactor },
+    linearGrid(rows * pitch / 4, THREADS),
     { bytes: 4 * rows * cols * (addend ? 3 : 2), label: `${rows}×${cols}` },
   );
 }

@@ -26,9 +26,9 @@ import { needsScales } from "../../numerics/formats.ts";
 import { RowBuffer } from "../../gpu/row_buffer.ts";
 import { type AdapterLayout, adapterLayout } from "../targets.ts";
 import { uploadRows } from "../../layers/load.ts";
-import { outFeaturesOf, toMerged, toStored } from "../../layers/row_order.ts";
+import { toMerged } from "../../layers/row_order.ts";
 import type { BaseWeight } from "../../layers/storage/base_weight.ts";
-import { setRowNorms } from "../../numerics/vector.ts";
+import { type AdapterState, mergeAdapter, readAdapter } from "./adapter_state.ts";
 import type { Mask } from "./dropout.ts";
 import { Magnitudes, type PartFactors } from "./magnitudes.ts";
 import { RoundedAdapter } from "./rounded_adapter.ts";
@@ -264,58 +264,19 @@ export class LoraAdapter {
   }
 
   /** The adapters by module, for a PEFT folder. */
-  async read(): Promise<PeftAdapter["tensors"]> {
-    const { context: { device }, settings: { adapter } } = this.shared;
-    const { inFeatures } = this.spec;
-    const tensors: PeftAdapter["tensors"] = new Map();
-    for (const [i, { part, start, rank }] of this.layout.parts.entries()) {
-      const [A, B] = [
-        await device.readMatrix(rowsOf(this.#a.value, start, rank)),
-        toStored(part, await device.readMatrix(this.#b[i].value)),
-      ];
-      const alpha = adapter?.tensors.get(part.module)?.alpha;
-      const magnitude = await this.magnitudes?.read(i);
-      tensors.set(part.module, {
-        A,
-        B,
-        inFeatures,
-        outFeatures: outFeaturesOf(part),
-        ...(alpha !== undefined && { alpha }),
-        ...(magnitude && { magnitude }),
-      });
-    }
-    return tensors;
+  read(): Promise<PeftAdapter["tensors"]> {
+    return readAdapter(this.#state());
   }
 
-  /**
-   * Adds c·B·A of part `index` to its weight, f32 [outFeatures, inFeatures], and gives its rows their
-   * magnitudes; does nothing for a part without adapter.
-   */
-  async merge(
-    index: number,
-    weight: Float32Array<ArrayBuffer>,
-  ): Promise<Float32Array<ArrayBuffer>> {
-    const { context: { device } } = this.shared;
-    const at = this.layout.parts.findIndex((adapted) => adapted.index === index);
-    if (at < 0) return weight;
-    const { part, start, rank } = this.layout.parts[at];
-    const merged = device.matrix(part.rows, this.spec.inFeatures, "f32", "merged weight", "model");
-    uploadRows(device, merged, 0, toMerged(part, weight));
-    await submitOnce(device, (program) => {
-      gemm(program, {
-        layout: "nn",
-        a: this.#b[at].value,
-        b: rowsOf(this.#a.value, start, rank),
-        out: merged,
-        alpha: this.shared.scaleOf(part),
-        accumulate: true,
-      });
-    });
-    const values = await device.readMatrix(merged);
-    device.free(merged);
-    const changed = toStored(part, values);
-    if (this.magnitudes) setRowNorms(changed, await this.magnitudes.read(at));
-    return changed;
+  /** The weight of part `index`, f32 [outFeatures, inFeatures], with its adapter, if it has one. */
+  merge(index: number, weight: Float32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> {
+    return mergeAdapter(this.#state(), index, weight);
+  }
+
+  #state(): AdapterState {
+    const { shared: { context: { device }, settings: { adapter: given } } } = this;
+    const { spec, layout, magnitudes } = this;
+    return { device, spec, layout, magnitudes, given, factors: this.#factors() };
   }
 
   /** Frees everything except the parameters. */

@@ -84,7 +84,7 @@ export class LoraLinear implements Linear {
     const x = asOperand(program, input, this.inputCodes(rows), codes !== null);
     const added = { ...biasOperand(this), addend };
     const { magnitudes, mask } = this.adapter ?? {};
-    const product = magnitudes?.unscaled(rows) ?? output;
+    const product = magnitudes?.unscaled(output) ?? output;
     this.#base.forward(program, x, product, magnitudes ? {} : added);
     if (!this.adapter) return;
     const own = this.shared.adapterInput?.rows(rows, this.spec.inFeatures);

@@ -115,9 +115,9 @@ export class Magnitudes {
     });
   }
 
-  /** Where the forward pass of `rows` tokens writes its output before its columns are scaled. */
-  unscaled(rows: number): Matrix {
-    return this.#unscaled.rows(rows, this.#width);
+  /** Where the forward pass writes an output before its columns are scaled. */
+  unscaled({ rows, cols }: Pick<Matrix, "rows" | "cols">): Matrix {
+    return this.#unscaled.rows(rows, cols);
   }
 
   /** Records `output = factors ⊙ unscaled (+ biasFactor · bias) (+ addend)`. */
@@ -126,7 +126,7 @@ export class Magnitudes {
     output: Matrix,
     added: { bias?: Vector; biasFactor?: number; addend?: Matrix },
   ): void {
-    const input = this.unscaled(output.rows);
+    const input = this.unscaled(output);
     scaleColumns(program, { input, factors: this.#factors, out: output, ...added });
   }
 
@@ -136,7 +136,7 @@ export class Magnitudes {
    * @returns That of the output before its columns were scaled.
    */
   backward(program: Program, dOutput: Matrix): Matrix {
-    const times = this.unscaled(dOutput.rows);
+    const times = this.unscaled(dOutput);
     this.#parts.forEach(({ part }, i) => {
       addColumnSums(program, {
         input: columnsOf(dOutput, part.start, part.rows),
@@ -144,7 +144,7 @@ export class Magnitudes {
         product: { times, factors: this.#inverse },
       });
     });
-    const out = program.scratch(dOutput.rows, this.#width, "gradient before magnitudes");
+    const out = program.scratch(dOutput.rows, dOutput.cols, "gradient before magnitudes");
     scaleColumns(program, { input: dOutput, factors: this.#factors, out });
     return out;
   }

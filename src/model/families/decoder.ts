@@ -43,6 +43,8 @@ export interface DecoderChanges {
    * own.
    */
   readonly rope?: RopeOptions | ((type: string) => RopeOptions);
+  /** The head size of each type of layers, where `rope` is a function. Default that of the config. */
+  readonly headDimOf?: (type: string) => number;
   /** The field that names the gate's activation, and other names of activations than the usual. */
   readonly activation?: ActivationSpelling;
   /** The plan of block `index`, whose tensors begin with `block`, from that of LLaMA's. */
@@ -79,14 +81,16 @@ export function decoder(fields: JsonFields, changes: DecoderChanges = {}): Model
 function ropesOf(
   fields: JsonFields,
   { headDim }: DecoderSizes,
-  { rope, layerTypes }: DecoderChanges,
+  { rope, layerTypes, headDimOf = () => headDim }: DecoderChanges,
 ): (layer: number) => RopePlan {
   if (typeof rope !== "function") {
     const same = parseRope(fields, headDim, undefined, rope);
     return () => same;
   }
   const read = new Map(
-    [...new Set(layerTypes)].map((type) => [type, parseRope(fields, headDim, type, rope(type))]),
+    [...new Set(layerTypes)].map((
+      type,
+    ) => [type, parseRope(fields, headDimOf(type), type, rope(type))]),
   );
   return (layer) => read.get(layerTypes![layer])!;
 }
@@ -146,7 +150,13 @@ export function decoderPlan(
 }
 
 /** One tensor per linear layer, under LLaMA's names. */
-function linearTensors(block: string, sizes: DecoderSizes): TensorMap {
+export function linearTensors(
+  block: string,
+  sizes: Pick<
+    DecoderSizes,
+    "hiddenSize" | "intermediateSize" | "numHeads" | "numKeyValueHeads" | "headDim"
+  >,
+): TensorMap & Required<Pick<TensorMap, "k" | "v">> {
   const { hiddenSize, intermediateSize, numHeads, numKeyValueHeads, headDim } = sizes;
   const tensor = (path: string, rows: number) => ({
     name: `${block}.${path}_proj.weight`,

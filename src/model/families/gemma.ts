@@ -137,6 +137,6 @@ function offset(norm: NormPlan): NormPlan {
 }
 
 /** A cap: null where there is none. */
-function readCap(fields: JsonFields, name: string): number | null {
+export function readCap(fields: JsonFields, name: string): number | null {
   return fields.has(name) ? fields.positive(name) : null;
 }

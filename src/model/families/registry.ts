@@ -8,6 +8,7 @@
 import type { JsonFields } from "../../io/json.ts";
 import type { ModelPlan } from "../plan.ts";
 import { gemma, gemma2, gemma3 } from "./gemma.ts";
+import { gemma4 } from "./gemma4.ts";
 import { glm4 } from "./glm.ts";
 import { granite, graniteHybrid } from "./granite.ts";
 import { llama, ministral3, mistral, seedOss, smollm3 } from "./llama.ts";
@@ -44,6 +45,7 @@ export interface Wrapper {
 /** By `model_type`. */
 export const WRAPPERS: Readonly<Record<string, Wrapper>> = {
   gemma3: { className: "Gemma3", textType: "gemma3_text", tied: true },
+  gemma4: { className: "Gemma4", textType: "gemma4_text", tied: true },
   qwen3_5: { className: "Qwen3_5", textType: "qwen3_5_text", tied: false },
   mistral3: { className: "Mistral3", textType: "mistral", tied: true },
 };
@@ -217,6 +219,26 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
       max_position_embeddings: 131072,
       tie_word_embeddings: true,
       sliding_window: 4096,
+    },
+  },
+  gemma4_text: {
+    plan: gemma4,
+    className: "Gemma4",
+    defaults: {
+      ...GEMMA_TOKENS,
+      vocab_size: 262144,
+      hidden_size: 2304,
+      intermediate_size: 9216,
+      num_hidden_layers: 30,
+      num_attention_heads: 8,
+      num_key_value_heads: 4,
+      head_dim: 256,
+      hidden_activation: "gelu_pytorch_tanh",
+      max_position_embeddings: 131072,
+      tie_word_embeddings: true,
+      sliding_window: 512,
+      vocab_size_per_layer_input: 262144,
+      hidden_size_per_layer_input: 256,
     },
   },
   olmo2: { plan: olmo2, className: "Olmo2", defaults: { ...OLMO_TOKENS, rms_norm_eps: 1e-5 } },

@@ -28,6 +28,8 @@ const CASES: AttentionCase[] = [
   { headDim: 192, heads: 2, kvHeads: 2, lengths: [33, 6] },
   { headDim: 200, heads: 2, kvHeads: 1, lengths: [70] },
   { headDim: 256, heads: 3, kvHeads: 1, lengths: [5, 1, 68] },
+  { headDim: 258, heads: 1, kvHeads: 1, lengths: [3, 40] },
+  { headDim: 512, heads: 2, kvHeads: 1, lengths: [5, 68] },
 ];
 
 /** One of each tile shape. */
@@ -153,8 +155,8 @@ Deno.test("attention refuses operands that do not fit", () => {
   };
   const refuses = (bad: Partial<typeof good>, message: string, type: typeof Error = RangeError) =>
     assertThrows(() => attentionForward(program, { ...good, ...bad }), type, message);
-  refuses({ headDim: 7 }, "headDim is 7, not an even number from 2 to 256");
-  refuses({ headDim: 258 }, "headDim is 258, not an even number from 2 to 256");
+  refuses({ headDim: 7 }, "headDim is 7, not an even number from 2 to 512");
+  refuses({ headDim: 514 }, "headDim is 514, not an even number from 2 to 512");
   refuses({ kvHeads: 3 }, "kvHeads is 3, not from 1 to heads (2)");
   refuses({ q: columnsOf(qkv, 0, 8) }, "q is 3×8, not 3×16");
   refuses({ k: columnsOf(qkv, 17, 8) }, "k has the columns 17 to 25, which must start evenly");

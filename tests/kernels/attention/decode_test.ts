@@ -31,6 +31,8 @@ Deno.test("a recorded decode step, replayed token by token, agrees with the orac
     [200, 2, 1, { softCap: 3 }, 100],
     [256, 2, 2],
     [256, 2, 1, {}, 1000],
+    [258, 1, 1],
+    [512, 2, 1, { scale: 1 }, 100],
   ];
   for (const [headDim, heads, kvHeads, scores, window = Infinity] of shapes) {
     const shape = JSON.stringify({ headDim, heads, kvHeads, scores, window });
@@ -115,7 +117,7 @@ Deno.test({
       2,
       1,
     ]];
-    shapes.push([136, 3, 2], [192, 1, 1], [256, 2, 1]);
+    shapes.push([136, 3, 2], [192, 1, 1], [256, 2, 1], [512, 1, 1]);
     const inF16 = [[10, 3, 2, 2], [80, 1, 1, 2], [200, 1, 1, 2]];
     const windows = [1, 7, 27, 100, 1000].flatMap((
       window,

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { asVector, columnsOf } from "../../../src/gpu/buffers.ts";
+import { asVector, columnsOf, type Matrix } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { addColumnSums } from "../../../src/kernels/rows/column_sums.ts";
 import { rowNormFactors } from "../../../src/kernels/rows/row_norm_factors.ts";
@@ -47,18 +47,19 @@ Deno.test("row norm factors agree with f64, and a row of zeros has factor 1", as
 });
 
 Deno.test("scaled columns agree with f64, with and without bias and addend", async () => {
-  for (const [rows, cols] of [[1, 16], [5, 48], [67, 1040]]) {
+  for (const [rows, cols] of [[1, 1], [5, 48], [67, 1035]]) {
     for (const [withBias, withAddend] of [[false, false], [true, false], [true, true]]) {
       const input = upload(randomValues(rows * cols, 1), rows);
       const factors = upload(randomValues(cols, 2), 1);
       const bias = upload(randomValues(cols, 3), 1);
+      const whole = (matrix: Matrix) => asVector(matrix, matrix.pitch);
       const addend = upload(randomValues(rows * cols, 4), rows);
       const out = poisoned(device, rows, cols);
       await runOnce(device, (program) =>
         scaleColumns(program, {
           input: input.matrix,
-          factors: asVector(factors.matrix),
-          ...(withBias && { bias: asVector(bias.matrix), biasFactor: 0.3 }),
+          factors: whole(factors.matrix),
+          ...(withBias && { bias: whole(bias.matrix), biasFactor: 0.3 }),
           ...(withAddend && { addend: addend.matrix }),
           out,
         }));
@@ -67,6 +68,7 @@ Deno.test("scaled columns agree with f64, with and without bias and addend", asy
         (withAddend ? addend.exact[i] : 0)
       );
       assert(relativeError(await device.readMatrix(out), want) < 1e-6);
+      assertEquals(await paddingOf(device, out), 0);
     }
   }
   using program = new Program(device);
@@ -75,7 +77,7 @@ Deno.test("scaled columns agree with f64, with and without bias and addend", asy
   assertThrows(
     () => scaleColumns(program, { input, factors, out: input }),
     RangeError,
-    "7 columns",
+    "7 elements, not 16",
   );
   const none = device.matrix(0, 16, "f32", "input");
   const some = device.vector(16, "f32", "factors");

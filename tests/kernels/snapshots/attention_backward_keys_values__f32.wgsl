@@ -32,7 +32,8 @@ const UNROLL = 8;
 // column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads. Heads over 192 would need 19 KB: their combinations
-// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way.
+// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way; those of
+// heads over 256 in 4 groups.
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS, in DIM_GROUPS of GROUP_VECTORS, and ROW_VECTORS for the head size, LEFT_LOADS
 // (left vec4 pairs per slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
@@ -574,8 +575,8 @@ fn exchanged(y: u32, dim: u32) -> f32 {
 }
 
 // Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in `right`, where
-// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS, at most 2. To be
-// called by the whole workgroup.
+// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS. For the 4 of the
+// widest heads, half of the groups take turns. To be called by the whole workgroup.
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;

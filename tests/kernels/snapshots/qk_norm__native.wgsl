@@ -4,10 +4,13 @@ const LOADS = 1;
 // RMSNorm of queries and keys, and with ROTATED the rotary position embedding behind it, on the way from one merged
 // matrix of q, k and v to another, which attention reads:
 //   output[row] = rotated(qkv[row] · rstd[row] · (offset + weight)),  rstd[row] = 1 / sqrt(mean(qkv[row]²) + eps)
-// Values are copied. The raw queries and keys stay, as the gradient of the norm needs them.
+// What becomes of values is VALUES: `copied`, `normed` without a weight, or `keys`: there are none in qkv, and the keys,
+// normed without a weight and not rotated, are the values. The raw queries and keys stay, as the gradient of the norm
+// needs them.
 //
 // Shapes: qkv and output [tokens, ·], f32 or with VEC4 also f16 (QKV), computed in f32 and rounded once; weights f32, one
-// row each; with STATISTICS rstd f32 [tokens, q_rows + k_rows], for the gradients. Rows: see qk_norm_rows.wgsl.
+// row each; with STATISTICS rstd f32 [tokens, ·], for the gradients: of q_rows + k_rows rows, and with VALUES normed of
+// k_rows more. Rows: see qk_norm_rows.wgsl.
 //
 // Idea: bound by memory. A thread takes planes (i, i + half) of heads, so that it has both components that a rotation
 // mixes, and keeps what it read, LOADS pairs of vectors. Values are rows like those of keys.
@@ -140,6 +143,7 @@ struct Params {
   q_vectors: u32, k_vectors: u32,
   q_column: u32, k_column: u32, v_column: u32,
   pitch: u32,
+  out_pitch: u32,
   half: u32, // vectors of half a head
   rstd_pitch: u32,
   eps: f32,
@@ -167,8 +171,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let known = item < params.tokens * count;
   // The last row stands in for rows that are missing: read, not written.
   var row = row_of(min(item, params.tokens * count - 1u), count);
+  // Queries and keys have the same columns in the output.
+  var out_at = row.at - row.token * params.pitch;
   let is_value = row.index >= normed_rows;
-  if (is_value) { row.at += params.v_column - (params.k_column + params.k_rows * row.vectors); }
+  if (is_value) {
+    let place = out_at - (params.k_column + params.k_rows * row.vectors);
+    row.at += params.v_column - (params.k_column + params.k_rows * row.vectors);
+    out_at = params.v_column + place;
+  }
+  out_at += row.token * params.out_pitch;
 
   // The first components of planes, in vectors, and their other components half a head further.
   let pairs = row.vectors / 2u;
@@ -180,16 +191,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var squares = 0.0;
   squares += select(0.0, product(a_0, a_0) + product(b_0, b_0), pair_0 < pairs);
   let row_rstd = 1.0 / sqrt(row_sum(squares, thread) / f32(row.vectors * WIDTH) + params.eps);
-  if (known && !is_value && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
+  let counts = !is_value;
+  if (known && counts && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
 
-  let c_0 = a_0 * row_rstd * factor_at(row, place_0);
-  let d_0 = b_0 * row_rstd * factor_at(row, place_0 + params.half);
+  let n_0 = a_0 * row_rstd;
+  let m_0 = b_0 * row_rstd;
+  let c_0 = n_0 * factor_at(row, place_0);
+  let d_0 = m_0 * factor_at(row, place_0 + params.half);
   let angle_0 = rotation(positions[row.token], known_0 % params.half * WIDTH + LANES);
   let e_0 = c_0 * angle_0.cosine - d_0 * angle_0.sine;
   let f_0 = d_0 * angle_0.cosine + c_0 * angle_0.sine;
   if (known && pair_0 < pairs) {
-    output[row.at + place_0] = narrow(select(e_0, a_0, is_value));
-    output[row.at + place_0 + params.half] = narrow(select(f_0, b_0, is_value));
+    output[out_at + place_0] = narrow(select(e_0, a_0, is_value));
+    output[out_at + place_0 + params.half] = narrow(select(f_0, b_0, is_value));
   }
 }
 

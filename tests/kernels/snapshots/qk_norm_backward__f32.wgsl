@@ -1,13 +1,16 @@
 const THREADS = 128;
 const ROW_THREADS = 16;
 const LOADS = 1;
-// Gradient of the RMSNorm of queries and keys with respect to its input, in place. With x a row of qkv,
-// g = gradient · (offset + weight) and n = x · rstd:
+// Gradient of the RMSNorm of queries and keys with respect to its input, in place, or with OUT into another matrix. With
+// x a row of qkv, g = gradient · (offset + weight) and n = x · rstd:
 //   d_qkv[row] = rstd · (g − n · mean(g · n))
-// The gradient comes rotated back from the gradient of attention, as of what was normed; that of the values stays.
+// The gradient comes rotated back from the gradient of attention, as of what was normed. VALUES is what the forward made
+// of values. That of values that were copied stays. Those that were normed have rows behind those of keys, without a
+// weight. Where the keys were the values, g is the sum of both: they share x and rstd.
 //
-// Shapes: qkv [tokens, ·], f32 or with VEC4 also f16 (QKV), as the forward read it; d_qkv [tokens, ·], f32, with the same
-// columns; weights f32, one row each; rstd f32 [tokens, q_rows + k_rows]. Rows: see qk_norm_rows.wgsl.
+// Shapes: qkv and out [tokens, ·], with the same columns, qkv f32 or with VEC4 also f16 (QKV), as the forward read it;
+// d_qkv [tokens, ·], f32, with the columns of the forward's output; weights f32, one row each; rstd as the forward wrote
+// it. Rows: see qk_norm_rows.wgsl.
 // Idea: bound by memory. A thread keeps what it read of a row, LOADS vectors.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
@@ -82,7 +85,9 @@ struct Params {
   q_rows: u32, k_rows: u32,
   q_vectors: u32, k_vectors: u32,
   q_column: u32, k_column: u32,
+  v_column: u32,
   pitch: u32,
+  d_pitch: u32,
   rstd_pitch: u32,
   weight_offset: f32,
 }
@@ -97,22 +102,25 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let count = params.q_rows + params.k_rows;
+  let normed_rows = params.q_rows + params.k_rows;
+  let count = normed_rows;
   let item = linear_index(group, groups) * ROWS + thread / ROW_THREADS;
   let known = item < params.tokens * count;
   // The last row stands in for rows that are missing: read, not written.
-  let row = row_of(min(item, params.tokens * count - 1u), count);
+  var row = row_of(min(item, params.tokens * count - 1u), count);
+  var d_at = row.at - row.token * params.pitch;
+  d_at += row.token * params.d_pitch;
   let row_rstd = rstd[row.token * params.rstd_pitch + row.index];
 
   let vector_0 = thread % ROW_THREADS + 0u * ROW_THREADS;
   let known_0 = min(vector_0, row.vectors - 1u);
   let normed_0 = qkv_at(row.at + known_0) * row_rstd;
-  let gradient_0 = d_qkv[row.at + known_0] * factor_at(row, known_0);
+  let gradient_0 = d_qkv[d_at + known_0] * factor_at(row, known_0);
   var sum = 0.0;
   sum += select(0.0, product(gradient_0, normed_0), vector_0 < row.vectors);
   let mean = row_sum(sum, thread) / f32(row.vectors * WIDTH);
   if (known && vector_0 < row.vectors) {
-    d_qkv[row.at + vector_0] = row_rstd * (gradient_0 - normed_0 * mean);
+    d_qkv[d_at + vector_0] = row_rstd * (gradient_0 - normed_0 * mean);
   }
 }
 

@@ -1,0 +1,51 @@
+/**
+ * A checkpoint as a model that runs.
+ *
+ * @module
+ */
+
+import { OptionError } from "../errors.ts";
+import type { Model } from "../inference/model.ts";
+import type { Method } from "../layers/method.ts";
+import { findCheckpoint, restoreCheckpoint } from "./checkpoint.ts";
+
+/**
+ * Loads a checkpoint onto the GPU, to evaluate, generate and save what was trained until then; to go
+ * on with training, `Trainer.create` has `resumeFrom`.
+ *
+ * @param model The model that the run was started with.
+ * @param method The method of the run, with the same rank and targets.
+ * @param folder A checkpoint, or the folder of a run, of which the newest is taken.
+ * @returns The step of the checkpoint.
+ * @throws {FileError} if there is no checkpoint, or it is damaged.
+ * @throws {OptionError} if it is of another method, rank or model.
+ * @example
+ * ```ts no-eval
+ * import { falqon, Model, requestDevice, useCheckpoint } from "@falqon/webgpu";
+ *
+ * await using device = await requestDevice();
+ * using model = await Model.load("./model", { device });
+ * await useCheckpoint(model, falqon({ rank: 16 }), "./out/checkpoint-200");
+ * for await (const text of model.generate("Once upon a time")) console.log(text);
+ * ```
+ */
+export async function useCheckpoint(
+  model: Model,
+  method: Method,
+  folder: string,
+): Promise<number> {
+  const { path, state } = await findCheckpoint(folder);
+  if (state.method !== method.name) {
+    throw new OptionError(
+      `Cannot use "${path}" under ${method.name} as it was trained by ${state.method}: use that method`,
+    );
+  }
+  const network = await model.adapt(method, { random: () => 0, restoring: true });
+  try {
+    await restoreCheckpoint(path, network);
+  } catch (error) {
+    model.release(network);
+    throw error;
+  }
+  return state.step;
+}

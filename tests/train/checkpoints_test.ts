@@ -1,0 +1,296 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { join } from "node:path";
+import {
+  DataError,
+  Dataset,
+  evaluate,
+  falqon,
+  FileError,
+  findLearningRate,
+  lora,
+  type Method,
+  Model,
+  OptionError,
+  Trainer,
+  type TrainerOptions,
+  type TrainingMetrics,
+  type TriedRate,
+  useCheckpoint,
+} from "../../mod.ts";
+import { exists } from "../../src/io/exists.ts";
+import { DivergenceWatch } from "../../src/train/divergence.ts";
+import { LOG_FILE } from "../../src/train/log.ts";
+import { device, expectAllFreed } from "../support/device.ts";
+import { withFolder } from "../support/io.ts";
+import { writeTinyModel } from "../support/tiny_model.ts";
+
+/** What a test is given: a folder with a model and rows in it. */
+interface Scene {
+  folder: string;
+  output: string;
+  model: Model;
+  /** Options of a run of small steps into `output`, on the first 40 rows. */
+  options: TrainerOptions;
+}
+
+const rowOf = (i: number) => ({
+  prompt: `What comes after ${"abcdefgh"[i % 8]}? `,
+  completion: `It is ${"bcdefghi"[i % 8]}, number ${i % 5}.`,
+});
+/** Rows in the same form with other answers: learning the form helps at first, then it gets worse. */
+const wrongRow = (i: number) => ({
+  prompt: `What comes after ${"abcdefgh"[i % 8]}? `,
+  completion: `It is ${"hgfedcba"[i % 8]}, never ${i % 3}.`,
+});
+const lines = (first: number, count: number, row = rowOf) =>
+  Array.from({ length: count }, (_, i) => JSON.stringify(row(first + i)) + "\n").join("");
+
+function withScene(
+  test: (scene: Scene) => Promise<void>,
+  method: () => Method = () => lora({ rank: 3 }),
+): Promise<void> {
+  return withFolder(async (folder) => {
+    await Deno.mkdir(join(folder, "model"));
+    await writeTinyModel(join(folder, "model"));
+    await Deno.writeTextFile(join(folder, "train.jsonl"), lines(0, 40));
+    await Deno.writeTextFile(join(folder, "held.jsonl"), lines(40, 8));
+    await Deno.writeTextFile(join(folder, "other.jsonl"), lines(40, 8, wrongRow));
+    const output = join(folder, "out");
+    await using _ = expectAllFreed();
+    using model = await Model.load(join(folder, "model"), { device });
+    const options = {
+      model,
+      data: Dataset.from(join(folder, "train.jsonl")),
+      method: method(),
+      batchSize: 2,
+      sequenceLength: 40,
+      steps: 6,
+      learningRate: 1e-2,
+      outputDir: output,
+      onNotice: () => {},
+    };
+    await test({ folder, output, model, options });
+  });
+}
+
+async function train(options: TrainerOptions): Promise<TrainingMetrics[]> {
+  using trainer = await Trainer.create(options);
+  return await Array.fromAsync(trainer.run());
+}
+
+const checkpoints = (folder: string) =>
+  [...Deno.readDirSync(folder)].map(({ name }) => name).filter((it) => it.startsWith("checkpoint-"))
+    .map((name) => Number(name.slice("checkpoint-".length))).sort((a, b) => a - b);
+
+async function readLog(folder: string): Promise<Record<string, number>[]> {
+  const text = await Deno.readTextFile(join(folder, LOG_FILE));
+  return text.trim().split("\n").map((line) => JSON.parse(line));
+}
+
+Deno.test("a run with a folder saves a checkpoint where it ends, without being told", () =>
+  withScene(async ({ output, options }) => {
+    await train(options);
+    assertEquals(checkpoints(output), [6]);
+    await train({ ...options, overwrite: true, saveEvery: 0 });
+    assertEquals(checkpoints(output), []);
+    await train({ ...options, overwrite: true, saveEvery: 2, keepCheckpoints: 9 });
+    assertEquals(checkpoints(output), [2, 4, 6]);
+  }));
+
+Deno.test("a checkpoint for each epoch; a part of an epoch; a warm-up by share", () =>
+  withScene(async ({ output, options }) => {
+    const epochs = { ...options, steps: undefined, overwrite: true, keepCheckpoints: 9 };
+    const steps: Record<string, number> = {};
+    for (const count of [0.5, 1, 2.5]) {
+      const metrics = await train({ ...epochs, epochs: count, saveEvery: "epoch" });
+      steps[count] = metrics.length;
+      if (count === 2.5) assertEquals(checkpoints(output).length, 3);
+    }
+    assertEquals(steps["0.5"], Math.ceil(steps["1"] / 2));
+    assert(Math.abs(steps["2.5"] - 2.5 * steps["1"]) <= 1, JSON.stringify(steps));
+    const share = await train({ ...options, overwrite: true, warmupRatio: 0.5 });
+    const given = await train({ ...options, overwrite: true, warmupSteps: 3 });
+    assertEquals(share.map(({ learningRate }) => learningRate), given.map((it) => it.learningRate));
+    const counted = await train({ ...epochs, epochs: 0.5, steps: 3, warmupRatio: 0.5 });
+    assertEquals(counted.length, 3);
+  }));
+
+Deno.test("the held-out loss is logged before, during and after; the best checkpoint stays and comes back", () =>
+  withScene(async ({ folder, output, options }) => {
+    const evalData = Dataset.from(join(folder, "other.jsonl"));
+    const high = { ...options, evalData, evalEvery: 2, steps: 19, learningRate: 0.05 };
+    using trainer = await Trainer.create({ ...high, keepCheckpoints: 1, saveEvery: 1 });
+    await trainer.train();
+    const { evaluations, best } = trainer;
+    assertEquals(evaluations.map(({ step }) => step), [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 19]);
+    const least = Math.min(...evaluations.slice(1).map(({ loss }) => loss));
+    assertEquals(best!.loss, least);
+    assert(best!.step < 18, JSON.stringify(evaluations));
+    assertEquals(checkpoints(output), [best!.step, 19]);
+    const logged = (await readLog(output)).filter(({ evalLoss }) => evalLoss !== undefined);
+    assertEquals(
+      logged.map(({ step, evalLoss }) => [step, evalLoss]),
+      evaluations.map(({ step, loss }) => [step, loss]),
+    );
+
+    assertEquals(await trainer.restoreBest(), best);
+    assertEquals(trainer.step, best!.step);
+    const again = await trainer.evaluate(evalData);
+    assert(Math.abs(again.loss - least) < 1e-6, `${again.loss}, ${least}`);
+    // It goes on from there, and the log is that of what was done.
+    const rest = await Array.fromAsync(trainer.run());
+    assertEquals(rest[0].step, best!.step + 1);
+    const steps = (await readLog(output)).filter(({ loss }) => loss !== undefined);
+    assertEquals(steps.map(({ step }) => step), Array.from({ length: 19 }, (_, i) => i + 1));
+  }, () => falqon({ rank: 3, format: "int8" })));
+
+Deno.test("early stopping ends a run after evaluations that are no better, resumed ones too", () =>
+  withScene(async ({ folder, options }) => {
+    const evalData = Dataset.from(join(folder, "other.jsonl"));
+    const high = { ...options, evalData, evalEvery: 2, steps: 60, learningRate: 0.05 };
+    const patient = { ...high, earlyStoppingPatience: 3 };
+    using trainer = await Trainer.create(patient);
+    await trainer.train();
+    const { best, step, stoppedEarly } = trainer;
+    assertEquals([stoppedEarly, step - best!.step], [true, 6]);
+    assert(step < 60);
+    using resumed = await Trainer.create({ ...patient, resumeFrom: options.outputDir });
+    assertEquals([await resumed.train(), resumed.best], [null, best]);
+  }));
+
+Deno.test("a run does not go on with another model, tokenizer or data without being told to", () =>
+  withScene(async ({ folder, output, options }) => {
+    await train({ ...options, steps: 2 });
+    const resumed = { ...options, resumeFrom: output };
+    const data = join(folder, "train.jsonl");
+    const original = await Deno.readTextFile(data);
+    const refuse = (want: string, change: Partial<TrainerOptions> = {}) =>
+      assertRejects(() => train({ ...resumed, ...change }), OptionError, want);
+
+    await Deno.writeTextFile(data, original.replace("number 4", "number 3"));
+    await refuse("train.jsonl has other rows than the run was started with");
+    await Deno.writeTextFile(data, original);
+    await refuse("or is read or split otherwise", { data: options.data.split(0.1).train });
+    // The same rows under another name are the same.
+    await Deno.copyFile(data, join(folder, "moved.jsonl"));
+    await train({ ...resumed, steps: 3, data: Dataset.from(join(folder, "moved.jsonl")) });
+
+    const tokenizer = join(folder, "model/tokenizer.json");
+    const text = await Deno.readTextFile(tokenizer);
+    await Deno.writeTextFile(tokenizer, text + "\n");
+    await refuse("tokenizer.json is another than the run was started with");
+    await Deno.writeTextFile(tokenizer, text);
+
+    await Deno.mkdir(join(folder, "other"));
+    const edit = (name: string, values: Float32Array) => {
+      if (name.endsWith("o_proj.weight")) values[0] += 1;
+    };
+    await writeTinyModel(join(folder, "other"), { edit });
+    using other = await Model.load(join(folder, "other"), { device });
+    await refuse("the model has other weights or another config.json", { model: other });
+    const metrics = await train({ ...resumed, model: other, resumeAnyway: true });
+    assertEquals(metrics.map(({ step }) => step), [4, 5, 6]);
+  }));
+
+Deno.test("what cannot be resumed says why, and which checkpoint is whole", () =>
+  withScene(async ({ folder, output, options }) => {
+    const resume = (resumeFrom: string) => train({ ...options, resumeFrom });
+    const nothing = join(folder, "nope");
+    await assertRejects(() => resume(nothing), FileError, "there is no such folder");
+    await assertRejects(() => resume(join(folder, "model")), FileError, "it holds no checkpoint");
+
+    await train({ ...options, saveEvery: 3 });
+    const tensors = join(output, "checkpoint-6/state.safetensors");
+    const bytes = await Deno.readFile(tensors);
+    bytes[bytes.length - 5] ^= 0x40;
+    await Deno.writeFile(tensors, bytes);
+    const damaged = await assertRejects(() => resume(output), FileError, "the checksum of");
+    assert(damaged.message.endsWith(`from the one before it, "${join(output, "checkpoint-3")}"`));
+    await Deno.truncate(tensors, 1000);
+    await assertRejects(() => resume(output), FileError, "checkpoint-3");
+    const state = join(output, "checkpoint-6/state.json");
+    const { options: _, ...rest } = JSON.parse(await Deno.readTextFile(state));
+    await Deno.writeTextFile(state, JSON.stringify(rest));
+    await assertRejects(() => resume(output), FileError, "is not of the format");
+
+    // Going on from the older one gives the newer up.
+    using trainer = await Trainer.create({
+      ...options,
+      resumeFrom: join(output, "checkpoint-3"),
+      steps: 4,
+    });
+    await trainer.train();
+    assertEquals(checkpoints(output), [3, 4]);
+  }));
+
+Deno.test("a folder that cannot be written is refused before anything is made", () =>
+  withScene(async ({ folder, options }) => {
+    const file = join(folder, "train.jsonl");
+    for (const outputDir of [file, join(file, "out")]) {
+      const error = await assertRejects(() => train({ ...options, outputDir }), FileError);
+      assertEquals(
+        error.message,
+        `Cannot write to "${outputDir}" as "${file}" is a file: give the path of a folder`,
+      );
+    }
+    const outputDir = join(folder, "deep/er");
+    const bad = Dataset.from(join(folder, "nothing.jsonl"));
+    await assertRejects(() => train({ ...options, outputDir, data: bad }), FileError);
+    assert(!await exists(join(folder, "deep")), "nothing is left of asking");
+  }));
+
+Deno.test("a checkpoint runs as the model that it is of", () =>
+  withScene(async ({ folder, output, options, model }) => {
+    const held = Dataset.from(join(folder, "held.jsonl"));
+    const evalData = { evalData: held, evalEvery: 3 };
+    await train({ ...options, ...evalData });
+    const { evalLoss: want } = (await readLog(output)).find(({ step }) => step === 3)!;
+    const shape = { batchSize: 2, sequenceLength: 40 };
+    assertEquals(await useCheckpoint(model, options.method, join(output, "checkpoint-3")), 3);
+    assert(Math.abs((await evaluate(model, held, shape)).loss - want) < 1e-6);
+    await assertRejects(
+      () => useCheckpoint(model, falqon({ rank: 3 }), output),
+      OptionError,
+      "under falqon as it was trained by lora",
+    );
+  }));
+
+Deno.test("findLearningRate tries rates from the same start, and goes on at an end", () =>
+  withScene(async ({ output, options }) => {
+    const seen: TriedRate[] = [];
+    const { learningRate, tried } = await findLearningRate(options, {
+      rates: [1e-4, 1e-2],
+      steps: 4,
+      onTried: (entry) => seen.push(entry),
+    });
+    assertEquals([learningRate, seen], [1e-2, tried]);
+    const repeated = await findLearningRate(options, { rates: [1e-2], steps: 4 });
+    assertEquals(repeated.tried[0].loss, tried[1].loss);
+    assert(!await exists(output), "nothing is written");
+
+    const low = { ...options, learningRate: 1e-4 };
+    const found = await findLearningRate(low, { steps: 4 });
+    const rates = found.tried.map(({ learningRate }) => learningRate);
+    assertEquals(rates, [1e-5, 3.2e-5, 1e-4, 3.2e-4, 1e-3, 3.2e-3, 0.01, 0.032]);
+    assertEquals(found.learningRate, 0.032);
+    await assertRejects(() => findLearningRate(options, { rates: [] }), OptionError, "give some");
+    const bad = Dataset.from([{ text: 1 } as Record<string, unknown>]);
+    await assertRejects(() => findLearningRate({ ...options, data: bad }), DataError);
+  }));
+
+Deno.test("a loss that rises without becoming infinite is noticed, once", () => {
+  const told = (losses: number[]) => {
+    const notices: string[] = [];
+    const watch = new DivergenceWatch();
+    losses.forEach((loss, i) =>
+      watch.look([{ step: i + 1, loss, learningRate: 1e6 }], (notice) => notices.push(notice))
+    );
+    return notices;
+  };
+  const [notice, ...more] = told([6.3, 12.6, 17.8, 19, 20, 21, 21.2, 21, 21]);
+  assertEquals(more, []);
+  assert(notice.startsWith("the loss rose from 6.30 to 15.14 until step 5: the learning rate"));
+  assert(notice.includes("(1.0e+6) is too high"), notice);
+  assertEquals(told([6.3, 7, 8, 7.5, 7, 6.5, 5, 4, 9, 3, 2]), []);
+  assertEquals(told([0.01, 0.2, 0.4, 0.3, 0.3, 0.2, 0.3]), []);
+});
