@@ -66,6 +66,9 @@ process.exit(0);
 const [peer, given] = Deno.args;
 using device = await requestDevice();
 const folder = await Deno.makeTempDir();
+// In the folder of the package, where Node finds it.
+const program = join(resolve(peer), "gguf_peer.mjs");
+await Deno.writeTextFile(program, PEER);
 let wrong = 0;
 try {
   for (const [name, config] of Object.entries(MODELS)) {
@@ -79,6 +82,7 @@ try {
   }
 } finally {
   await Deno.remove(folder, { recursive: true });
+  await Deno.remove(program);
 }
 Deno.exit(wrong > 0 ? 1 : 0);
 
@@ -92,8 +96,7 @@ async function compare(name: string, model: string, type: GgufType): Promise<voi
     for await (const id of loaded.generateIds(IDS, options)) ours.push(id);
   }
   const { stdout, stderr } = await new Deno.Command("node", {
-    args: ["--input-type=module", "-e", PEER, "--", JSON.stringify([path, IDS, COUNT])],
-    cwd: resolve(peer),
+    args: [program, JSON.stringify([path, IDS, COUNT])],
     signal: AbortSignal.timeout(60_000),
   }).output();
   const text = new TextDecoder().decode(stdout).trim();

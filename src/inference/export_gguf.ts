@@ -19,11 +19,11 @@ import { readMatrixValues } from "../layers/load.ts";
 import { rowsPerRead, type WeightSource } from "../layers/weight_source.ts";
 import { baseChanges } from "../methods/lora/base_changes.ts";
 import { expectAdapter } from "../methods/lora/given_adapter.ts";
-import { blockSpecs } from "../model/block_specs.ts";
 import { changedModel } from "../model/changed_model.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { ggufArchitecture, type GgufSource, ggufSources } from "../model/gguf_architectures.ts";
 import { ggufMetadata, ropeFactors } from "../model/gguf_metadata.ts";
+import { modelSpecs } from "../model/model_specs.ts";
 import { planTensorShapes } from "../model/plan_tensors.ts";
 import type { Model } from "./model.ts";
 import { ModelFiles } from "./model_files.ts";
@@ -127,10 +127,7 @@ function withAdapter(
   from: { config: ModelConfig; source: WeightSource },
   adapter: PeftAdapter,
 ): { config: ModelConfig; source: WeightSource } {
-  const { plan } = from.config;
-  const linears = plan.layers.flatMap((layer, i) =>
-    Object.values(blockSpecs(layer, plan.hiddenSize, i))
-  );
+  const { linears } = modelSpecs(from.config.plan);
   expectAdapter(adapter, linears);
   const { config, source, addedBiases } = changedModel(from, baseChanges(adapter, []), linears);
   if (addedBiases.length > 0) throw newBiases(addedBiases);
