@@ -227,6 +227,6 @@ Deno.test("targets are the names of the model's own layers, and an adapter of an
     await assertRejects(
       () => llama.use(lora({ adapter })),
       ModelError,
-      "has tensors for",
+      'changes "model.layers.0.self_attn.qkv_proj.weight", which the model does not have',
     );
   }));
