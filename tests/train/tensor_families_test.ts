@@ -122,9 +122,12 @@ Deno.test("steps on tensor cores have the losses and gradients of those without"
       tensorCores.asked.clear();
       const got = await step(tensorCores);
       for (const kernel of kernels) assert(tensorCores.asked.has(kernel), `${name}: ${kernel}`);
-      for (const  of of["loss", "gradNorm"] as const) {
-        const error = Math.abs(got[of] / want[of] - 1);
-        assert(error < bounds[of], `${name}: ${of} is ${got[of]}, not ${want[of]}`);
+      for (const metric of ["loss", "gradNorm"] as const) {
+        const error = Math.abs(got[metric] / want[metric] - 1);
+        assert(
+          error < bounds[metric],
+          `${name}: ${metric} is ${got[metric]}, not ${want[metric]}`,
+        );
       }
     }
   }));
