@@ -57,7 +57,9 @@ function rotatedFull(blocks: Set<number>): Method {
         blocks.add(rotated.rotation);
         return rotated;
       };
-      return Object.assign(Object.create(layers) as AdaptedLayers, { linear });
+      const dense = layers.dense.bind(layers);
+      const table = layers.table.bind(layers);
+      return Object.assign(Object.create(layers) as AdaptedLayers, { linear, dense, table });
     },
   };
 }
