@@ -20,7 +20,7 @@ import { findCheckpoint, restoreCheckpoint } from "./checkpoint.ts";
  * @throws {FileError} if there is no checkpoint, or it is damaged.
  * @throws {OptionError} if it is of another method, rank or model.
  * @example
- * ```ts no-eval
+ * ```ts ignore
  * import { falqon, Model, requestDevice, useCheckpoint } from "@falqon/webgpu";
  *
  * await using device = await requestDevice();
