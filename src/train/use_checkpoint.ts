@@ -20,13 +20,15 @@ import { findCheckpoint, restoreCheckpoint } from "./checkpoint.ts";
  * @throws {FileError} if there is no checkpoint, or it is damaged.
  * @throws {OptionError} if it is of another method, rank or model.
  * @example
- * ```ts ignore
- * import { falqon, Model, requestDevice, useCheckpoint } from "@falqon/webgpu";
+ * ```ts
+ * import { falqon, type Model, useCheckpoint } from "@falqon/webgpu";
  *
- * await using device = await requestDevice();
- * using model = await Model.load("./model", { device });
- * await useCheckpoint(model, falqon({ rank: 16 }), "./out/checkpoint-200");
- * for await (const text of model.generate("Once upon a time")) console.log(text);
+ * async function tell(model: Model, checkpoint: string) {
+ *   await useCheckpoint(model, falqon({ rank: 16 }), checkpoint); // such as "./out/checkpoint-200"
+ *   for await (const text of model.generate("Once upon a time")) console.log(text);
+ * }
+ *
+ * console.log(typeof tell);
  * ```
  */
 export async function useCheckpoint(
