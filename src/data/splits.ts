@@ -4,19 +4,12 @@
  * @module
  */
 
-/** Words in names, and the split that each stands for. */
-const SPLIT_WORDS: Readonly<Record<string, string>> = {
-  train: "train",
-  training: "train",
-  validation: "validation",
-  valid: "validation",
-  val: "validation",
-  dev: "validation",
-  test: "test",
-  testing: "test",
-  eval: "test",
-  evaluation: "test",
-};
+import { SPLIT_WORDS } from "../io/split_words.ts";
+
+/** By word in a name: the split that it stands for. */
+const SPLIT_OF: Readonly<Record<string, string>> = Object.fromEntries(
+  SPLIT_WORDS.flatMap(([split, words]) => words.map((word) => [word, split])),
+);
 
 /**
  * The split that a file belongs to by a word of its name, else by one of the folders around it;
@@ -24,10 +17,10 @@ const SPLIT_WORDS: Readonly<Record<string, string>> = {
  */
 export function splitOf(path: string): string | null {
   const sharded = /(?:^|[/\\])([\w.]+?)-\d{5}-of-\d{5}/.exec(path)?.[1];
-  if (sharded !== undefined) return SPLIT_WORDS[sharded.toLowerCase()] ?? sharded;
+  if (sharded !== undefined) return SPLIT_OF[sharded.toLowerCase()] ?? sharded;
   for (const part of path.split(/[/\\]/).reverse()) {
     for (const word of part.toLowerCase().split(/[^a-z]+/)) {
-      if (Object.hasOwn(SPLIT_WORDS, word)) return SPLIT_WORDS[word];
+      if (Object.hasOwn(SPLIT_OF, word)) return SPLIT_OF[word];
     }
   }
   return null;
@@ -47,7 +40,7 @@ export function splitNames(paths: readonly string[]): string[] {
 export function chooseSplit(paths: readonly string[], split?: string): string[] | null {
   if (split === undefined && splitNames(paths).length === 0) return [...paths];
   const wanted = split ?? "train";
-  const name = SPLIT_WORDS[wanted] ?? wanted;
+  const name = SPLIT_OF[wanted] ?? wanted;
   const chosen = paths.filter((path) => splitOf(path) === name);
   if (chosen.length > 0) return chosen;
   // Files of no split beside a test split are what is trained on.

@@ -7,6 +7,7 @@
 
 import { parse as parseYaml } from "@std/yaml";
 import { isJsonObject } from "../json.ts";
+import { SPLIT_WORDS } from "../split_words.ts";
 
 /** Files by the name of their split. */
 export type Splits = ReadonlyMap<string, readonly string[]>;
@@ -25,13 +26,6 @@ export const DEFAULT_SUBSET = "default";
 const DATA_FILE = /\.(parquet|jsonl?|ndjson|csv|tsv|txt)(\.(gz|zst))?$/i;
 /** Files that are about the data. */
 const NO_DATA = /(^|\/)(dataset_infos?|dataset_dict|state|metadata|config)\.json$|(^|\/)\./;
-
-/** Words by which a path tells its split. */
-const KEYWORDS: readonly [split: string, words: readonly string[]][] = [
-  ["train", ["train", "training"]],
-  ["validation", ["validation", "valid", "dev", "val"]],
-  ["test", ["test", "testing", "eval", "evaluation"]],
-];
 
 /**
  * Sorts the files of a repository.
@@ -149,7 +143,7 @@ function splitOf(path: string): string | undefined {
   const parts = path.toLowerCase().split("/");
   for (const part of parts) {
     const words = part.split(/[ ._\-0-9]+/);
-    const found = KEYWORDS.find(([, known]) => known.some((word) => words.includes(word)));
+    const found = SPLIT_WORDS.find(([, known]) => known.some((word) => words.includes(word)));
     if (found) return found[0];
   }
   return undefined;

@@ -12,6 +12,7 @@ import type {
   MlpPlan,
   ModelPlan,
   NormPlan,
+  QkNormPlan,
   RopePlan,
 } from "../plan.ts";
 import type { TensorMap } from "../tensor_map.ts";
@@ -172,6 +173,16 @@ export function linearTensors(
     up: tensor("mlp.up", intermediateSize),
     down: tensor("mlp.down", hiddenSize),
   };
+}
+
+/** The weights of the norms of queries and keys of a block. */
+export function qkNormTensors(block: string): QkNormPlan["tensors"] {
+  return { q: `${block}.self_attn.q_norm.weight`, k: `${block}.self_attn.k_norm.weight` };
+}
+
+/** A norm like another one of the block, with a weight of its own. */
+export function namedNorm(like: NormPlan, block: string, name: string): NormPlan {
+  return { ...like, tensor: `${block}.${name}_layernorm.weight` };
 }
 
 /** Where weights of several roles are stored as one tensor `name`, one below the other. */

@@ -12,6 +12,8 @@ import {
   decoder,
   type DecoderChanges,
   type LayerType,
+  namedNorm,
+  qkNormTensors,
   readLayerTypes,
   windowOf,
 } from "./decoder.ts";
@@ -57,7 +59,7 @@ export function gemma3(fields: JsonFields): ModelPlan {
           over: "head",
           weightOffset: 1,
           eps: layer.norms.attentionIn!.eps,
-          tensors: { q: `${block}.self_attn.q_norm.weight`, k: `${block}.self_attn.k_norm.weight` },
+          tensors: qkNormTensors(block),
         },
       },
     }),
@@ -85,10 +87,7 @@ function sandwich(
     rope,
     activation: { field: "hidden_activation" },
     layer: ({ attention, norms, ...rest }, index, block) => {
-      const norm = (name: string): NormPlan => ({
-        ...norms.attentionIn!,
-        tensor: `${block}.${name}_layernorm.weight`,
-      });
+      const norm = (name: string) => namedNorm(norms.attentionIn!, block, name);
       const window = windowOf(fields, layerTypes[index]);
       const changed: AttentionLayerPlan = {
         ...rest,

@@ -14,6 +14,7 @@ import {
   decoder,
   type LayerType,
   linearTensors,
+  qkNormTensors,
   readLayerTypes,
   windowOf,
 } from "./decoder.ts";
@@ -71,10 +72,7 @@ export function gemma4(fields: JsonFields): ModelPlan {
             over: "head",
             weightOffset: 0,
             eps: norms.attentionIn!.eps,
-            tensors: {
-              q: `${block}.self_attn.q_norm.weight`,
-              k: `${block}.self_attn.k_norm.weight`,
-            },
+            tensors: qkNormTensors(block),
             values: true,
           },
           ...(!own && { sharedWith }),

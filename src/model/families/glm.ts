@@ -7,7 +7,7 @@
 
 import type { JsonFields } from "../../io/json.ts";
 import type { ModelPlan } from "../plan.ts";
-import { attentionBias, decoder, fusedRows } from "./decoder.ts";
+import { attentionBias, decoder, fusedRows, namedNorm } from "./decoder.ts";
 
 /** `model_type: "glm4"`: 9B and 32B of 0414. */
 export function glm4(fields: JsonFields): ModelPlan {
@@ -15,10 +15,7 @@ export function glm4(fields: JsonFields): ModelPlan {
   return decoder(fields, {
     rope: { partialRotaryFactor: 0.5, interleaved: true },
     layer: ({ attention, norms, tensors, ...layer }, _, block) => {
-      const norm = (name: string) => ({
-        ...norms.attentionIn!,
-        tensor: `${block}.${name}_layernorm.weight`,
-      });
+      const norm = (name: string) => namedNorm(norms.attentionIn!, block, name);
       return {
         ...layer,
         attention: {

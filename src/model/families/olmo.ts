@@ -12,6 +12,8 @@ import {
   decoder,
   type DecoderChanges,
   type LayerType,
+  namedNorm,
+  qkNormTensors,
   readLayerTypes,
   windowOf,
 } from "./decoder.ts";
@@ -41,10 +43,7 @@ function olmo(
     rope,
     layer: ({ attention, norms, ...layer }, index, block) => {
       const { eps } = norms.attentionIn!;
-      const norm = (name: string) => ({
-        ...norms.attentionIn!,
-        tensor: `${block}.${name}_layernorm.weight`,
-      });
+      const norm = (name: string) => namedNorm(norms.attentionIn!, block, name);
       return {
         ...layer,
         attention: {
@@ -55,10 +54,7 @@ function olmo(
             over: "width",
             weightOffset: 0,
             eps,
-            tensors: {
-              q: `${block}.self_attn.q_norm.weight`,
-              k: `${block}.self_attn.k_norm.weight`,
-            },
+            tensors: qkNormTensors(block),
           },
         },
         norms: {

@@ -12,6 +12,7 @@ import {
   decoder,
   fusedRows,
   type LayerType,
+  qkNormTensors,
   readLayerTypes,
   windowOf,
 } from "./decoder.ts";
@@ -48,7 +49,7 @@ export function qwen3(fields: JsonFields): ModelPlan {
           over: "head",
           weightOffset: 0,
           eps: layer.norms.attentionIn!.eps,
-          tensors: { q: `${block}.self_attn.q_norm.weight`, k: `${block}.self_attn.k_norm.weight` },
+          tensors: qkNormTensors(block),
         },
       },
     }),
@@ -109,7 +110,7 @@ function withOutputGate(layer: AttentionLayerPlan, block: string): LayerPlan {
         over: "head",
         weightOffset: 1,
         eps: norms.attentionIn!.eps,
-        tensors: { q: `${block}.self_attn.q_norm.weight`, k: `${block}.self_attn.k_norm.weight` },
+        tensors: qkNormTensors(block),
       },
     },
     tensors: {
