@@ -51,7 +51,7 @@ async function readYaml(path: string): Promise<unknown> {
   try {
     return parseYaml(text);
   } catch (error) {
-    const { message } = error as Error;
+    const [message] = (error as Error).message.split(":\n"); // below is a picture of the place
     throw new FileError(`Cannot read "${path}" as YAML: ${message}; repair the file`);
   }
 }
