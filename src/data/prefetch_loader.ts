@@ -65,7 +65,7 @@ export class PrefetchLoader implements Loader {
   async *batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void> {
     if (this.#closed) return;
     this.#statistics = { ...emptyStatistics(), ...from?.statistics };
-    await expectReadableModules();
+    expectReadableModules();
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     const send = (request: WorkerRequest) => worker.postMessage(request);
     let stop = () => {};
@@ -121,11 +121,11 @@ export class PrefetchLoader implements Loader {
  *
  * @throws {DataError} that names the flag.
  */
-async function expectReadableModules(): Promise<void> {
+function expectReadableModules(): void {
   const source = new URL("../", import.meta.url);
   if (source.protocol !== "file:") return;
   const path = fileURLToPath(source);
-  const { state } = await Deno.permissions.request({ name: "read", path });
+  const { state } = Deno.permissions.requestSync({ name: "read", path });
   if (state === "granted") return;
   throw new DataError(
     `Cannot start the worker that reads rows as Deno does not allow it to read its own code: start it with ` +
