@@ -86,13 +86,13 @@ export class Budget {
 
   /** Counts the writing of a text, before it is made where it may be much longer than what it is of. */
   write(length: number): void {
+    if (length > this.#longest) this.#extend();
+    if (length > this.#longest) {
+      throw new BudgetError(
+        `it makes a text of more than ${this.#longest.toLocaleString("en")} characters`,
+      );
+    }
     this.spend(length / CHARACTERS_PER_STEP);
-    if (length <= this.#longest) return;
-    this.#extend();
-    if (length <= this.#longest) return;
-    throw new BudgetError(
-      `it makes a text of more than ${this.#longest.toLocaleString("en")} characters`,
-    );
   }
 
   #runOut(): void {
