@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { DeviceError, OptionError } from "../../src/errors.ts";
+import { DeviceError, DeviceLostError, OptionError } from "../../src/errors.ts";
 import { throttledWait } from "../../src/gpu/throttled_polling.ts";
 import { loadDawn } from "../../src/gpu/dawn.ts";
 import { Device, type Provider, requestDevice } from "../../src/gpu/device.ts";
@@ -309,6 +309,8 @@ Deno.test({
     using gone = await openNull();
     const lost = gone.allocate(16, "view");
     gone.gpu.destroy();
-    await assertRejects(() => gone.read(lost), DeviceError, "Cannot read results as the GPU was ");
+    const words = "Cannot continue as the GPU was lost (";
+    await assertRejects(() => gone.read(lost), DeviceLostError, words);
+    await assertRejects(() => gone.finish(), DeviceLostError, words);
   },
 });
