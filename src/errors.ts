@@ -5,10 +5,20 @@
  * @module
  */
 
+import { printable } from "./printable.ts";
+
 /** The base of all errors thrown on purpose by this package. */
 export class FalqonError extends Error {
   /** The name of the concrete class. */
   override name: string = this.constructor.name;
+
+  /**
+   * Makes an error. What its message quotes from files and answers is shown with control characters
+   * escaped, since messages go to terminals.
+   */
+  constructor(message?: string, options?: ErrorOptions) {
+    super(message === undefined ? message : printable(message), options);
+  }
 }
 
 /** An option, flag or argument has a value that cannot be used. */

@@ -9,6 +9,7 @@ const root = new URL("../", import.meta.url).pathname;
  * The floors of `src/`, each built on those below. Those of one line are neighbours, which do not import each other.
  */
 const FLOORS: readonly string[][] = [
+  ["printable.ts"],
   ["errors.ts"],
   ["checks.ts"],
   ["numerics"],

@@ -8,10 +8,10 @@ import { join } from "node:path";
 import { DataError, ModelError, OptionError } from "../errors.ts";
 import { CHAT_TEMPLATE_NAMES, CHAT_TEMPLATES, type ReadyTemplate } from "./chat_templates.ts";
 import { exists } from "./exists.ts";
-import { toFileError } from "./file_error.ts";
 import { Jinja, type Rendered } from "./jinja.ts";
 import { isJsonObject, type JsonFields } from "./json.ts";
 import { specialToken } from "./special_tokens.ts";
+import { LARGEST_WRITTEN, readTextFile } from "./text_file.ts";
 
 /** A piece of a message's content, in the form of OpenAI's and transformers' messages. */
 export interface ContentPart {
@@ -193,25 +193,16 @@ async function chosenTemplate(
         `${fitting.join(", ")} or a Jinja file`,
     );
   }
-  try {
-    return await Deno.readTextFile(chosen);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw toFileError("read", chosen, error);
-    throw new OptionError(
-      `Cannot use the chat template "${chosen}" as there is no such file, and none of that name: ` +
-        `choose ${CHAT_TEMPLATE_NAMES.join(", ")} or a Jinja file`,
-    );
-  }
+  if (await exists(chosen)) return await readTextFile(chosen, LARGEST_WRITTEN);
+  throw new OptionError(
+    `Cannot use the chat template "${chosen}" as there is no such file, and none of that name: ` +
+      `choose ${CHAT_TEMPLATE_NAMES.join(", ")} or a Jinja file`,
+  );
 }
 
 async function templateFile(folder: string): Promise<string | undefined> {
   const path = join(folder, "chat_template.jinja");
-  if (!await exists(path)) return undefined;
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    throw toFileError("read", path, error);
-  }
+  return await exists(path) ? await readTextFile(path, LARGEST_WRITTEN) : undefined;
 }
 
 /** A model may have several named templates; `default` is the one for plain conversations. */

@@ -9,6 +9,7 @@ import { basename, join } from "node:path";
 import { FileError } from "../errors.ts";
 import { exists } from "./exists.ts";
 import { isJsonObject, readJson, showJson } from "./json.ts";
+import { LARGEST_LIST } from "./text_file.ts";
 import { SafetensorsFile, type TensorInfo } from "./safetensors.ts";
 
 /** The name of the weights of a folder that does not shard them. */
@@ -148,7 +149,7 @@ async function openShards(
   folder: string,
   indexPath: string,
 ): Promise<Map<string, SafetensorsFile>> {
-  const index = await readJson(indexPath);
+  const index = await readJson(indexPath, LARGEST_LIST);
   const weightMap = isJsonObject(index) ? index.weight_map : undefined;
   if (!isJsonObject(weightMap)) {
     throw new FileError(

@@ -7,6 +7,7 @@
 
 import type { Loader } from "../data/types.ts";
 import { OptionError } from "../errors.ts";
+import { noticeOnConsole } from "../printable.ts";
 import { expectWritable } from "../io/writable.ts";
 import type { Method } from "../layers/method.ts";
 import { expectTrains } from "../methods/registry.ts";
@@ -43,7 +44,7 @@ export interface Setup {
  */
 export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promise<Setup> {
   const { model, method, outputDir, resumeFrom } = source;
-  const notice = source.onNotice ?? console.warn;
+  const notice = source.onNotice ?? noticeOnConsole;
   const options = resolveOptions(source, notice);
   expectTrains(method);
   expectDecays(method, options.optimizer.weightDecay);

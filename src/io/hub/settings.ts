@@ -7,6 +7,7 @@
 
 import { join } from "node:path";
 import { HubError } from "../../errors.ts";
+import { noticeOnConsole } from "../../printable.ts";
 import { exists } from "../exists.ts";
 import { toFileError } from "../file_error.ts";
 
@@ -53,7 +54,7 @@ export async function hubSettings(options: HubOptions = {}): Promise<HubSettings
       variable("HF_HUB_CACHE") ?? variable("HUGGINGFACE_HUB_CACHE") ?? join(home, "hub"),
     offline: options.offline ?? isOn(variable("HF_HUB_OFFLINE")),
     signal: options.signal,
-    onNotice: options.onNotice ?? console.warn,
+    onNotice: options.onNotice ?? noticeOnConsole,
     retryMs: options.retryMs ?? 500,
   };
 }

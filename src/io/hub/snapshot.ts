@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { HubError, ModelError } from "../../errors.ts";
 import { exists } from "../exists.ts";
+import { LARGEST_LIST, readTextFile } from "../text_file.ts";
 import { RepoCache } from "./cache.ts";
 import { download, type RepoFile } from "./download.ts";
 import { byHand, isSafePath, type Repo, showRepo } from "./names.ts";
@@ -79,7 +80,7 @@ export async function fetchSnapshot(
     paths: [...at.keys()].sort(),
     readText: async (path) => {
       await transfer.fetch([at.get(path)!]);
-      return await Deno.readTextFile(join(cache.snapshot(commit), path));
+      return await readTextFile(join(cache.snapshot(commit), path), LARGEST_LIST);
     },
   });
   await transfer.fetch(paths.map((path) => at.get(path)!));
@@ -108,7 +109,7 @@ async function fromCache(cache: RepoCache, choose: Choose, reason: string): Prom
     );
   if (commit === null || paths.length === 0) throw fail("does not hold it");
   const folder = cache.snapshot(commit);
-  const readText = (path: string) => Deno.readTextFile(join(folder, path));
+  const readText = (path: string) => readTextFile(join(folder, path), LARGEST_LIST);
   try {
     return { folder, commit, paths: await choose({ paths, readText }) };
   } catch (error) {
