@@ -36,7 +36,9 @@ export class DiskFullError extends FileError {
     const space = written > 0
       ? ` after ${written} bytes; free more space than these`
       : "; free some space";
-    super(`${failed}: the disk is full${space}, or choose another folder, and run again`, { cause });
+    super(`${failed}: the disk is full${space}, or choose another folder, and run again`, {
+      cause,
+    });
     this.written = written;
   }
 }

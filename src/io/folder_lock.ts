@@ -113,13 +113,16 @@ function tryTake(
 ): FolderLock | null {
   const key = Deno.realPathSync(folder);
   const lock = FolderLock.hold(folder, key);
+  const path = join(key, LOCK_FILE);
   const own = locks.get(key);
-  if (own) {
+  if (own && !isAt(own.file, path)) {
+    own.file.close(); // the folder was removed under it
+    locks.delete(key);
+  } else if (own) {
     if (own.holder.busy) throw inUse(folder, "a trainer of this process");
     own.holder = lock;
     return lock;
   }
-  const path = join(key, LOCK_FILE);
   const file = Deno.openSync(path, { read: true, write: true, create: true });
   try {
     if (!lockFile(file, folder, onNotice)) throw inUse(folder, holderIn(file));
