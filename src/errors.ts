@@ -36,6 +36,15 @@ export class ModelError extends FalqonError {}
 /** No suitable GPU, or a request beyond what the GPU can hold or do. */
 export class DeviceError extends FalqonError {}
 
+/**
+ * The GPU is gone in the middle of work: its driver reset it, or something destroyed it. Everything on
+ * it is lost; another device may work. A trainer says what is kept.
+ */
+export class DeviceLostError extends DeviceError {
+  /** Folder of the checkpoint that the run can go on from; null where none was written. */
+  checkpoint: string | null = null;
+}
+
 /** Training met a state it must not continue from, such as a NaN loss. */
 export class TrainingError extends FalqonError {}
 
