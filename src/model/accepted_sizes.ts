@@ -13,7 +13,7 @@ import { planTensorShapes } from "./plan_tensors.ts";
 /** The largest sizes. Where a model is named, it has the largest that was published. */
 export const MOST = {
   /** Decoder blocks. Less than 200. */
-  layers: 1000,
+  layers: 512,
   /** Rows of an embedding. About 1 million, for languages of all scripts. */
   vocabulary: 2 ** 22,
   /** Components of the residual stream. 16,384 in Llama 3.1 405B. */
@@ -28,6 +28,8 @@ export const MOST = {
   convWidth: 64,
   /** Tokens of a context, or of a window: positions are 32-bit integers. */
   tokens: 2 ** 31 - 1,
+  /** Elements of an embedding. 128,256 × 16,384 in Llama 3.1 405B. */
+  embedding: 2 ** 36,
   /** Parameters in all: AdamW's state of so many is counted exactly in bytes. */
   parameters: 2 ** 43,
 } as const;
@@ -53,11 +55,16 @@ export const RANGES = {
  * @throws {ModelError} if it has.
  */
 export function expectCountable(plan: ModelPlan, where: string): void {
-  let parameters = 0;
-  for (const shape of planTensorShapes(plan).values()) parameters += shape.reduce((a, b) => a * b);
-  if (parameters <= MOST.parameters) return;
-  throw new ModelError(
-    `The sizes in ${where} must make at most ${MOST.parameters} parameters: found ${parameters}; ` +
-      "correct the file",
-  );
+  const expectFew = (what: string, most: number, found: number) => {
+    if (found <= most) return;
+    throw new ModelError(
+      `The sizes in ${where} must make ${what} of at most ${most} elements: found ${found}; correct ` +
+        "the file",
+    );
+  };
+  const counts = planTensorShapes(plan).values().map((shape) => shape.reduce((a, b) => a * b));
+  expectFew("a model", MOST.parameters, counts.reduce((a, b) => a + b));
+  expectFew("an embedding", MOST.embedding, plan.vocabSize * plan.hiddenSize);
+  const { table, width } = plan.tokenInputs ?? { table: { vocabSize: 0 }, width: 0 };
+  expectFew("a table", MOST.embedding, table.vocabSize * width * plan.layers.length);
 }
