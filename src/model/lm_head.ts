@@ -241,7 +241,7 @@ export class LmHead {
 /** Memory for a matrix's rows in f16, with one scale per row. */
 function quantizedRows(program: Program, { rows, cols }: Matrix, what: string): Quantized {
   return {
-    codes: program.scratch(rows, cols, `codes of ${what}`, "f16"),
-    scales: asVector(program.scratch(1, rows, `scales of ${what}`)),
+    codes: program.scratch(rows, cols, `codes of ${what}`, "f16", "model"),
+    scales: asVector(program.scratch(1, rows, `scales of ${what}`, "f32", "model")),
   };
 }

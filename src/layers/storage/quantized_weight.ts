@@ -265,7 +265,7 @@ export class QuantizedWeight {
 
   /** Records a part as numbers, rotated back: f32 [rows, inFeatures]. */
   decodePart(program: Program, { start, rows }: LinearPart, out: Matrix): void {
-    const scales = asVector(program.scratch(1, rows, "scales of decoded rows"));
+    const scales = asVector(program.scratch(1, rows, "scales of decoded rows", "f32", "model"));
     const size = 4 * rows;
     program.copy({ ...this.scales, offset: 4 * start, size }, { ...scales, size });
     dequantize(program, { codes: this.codes, scales, out, firstRow: start });
