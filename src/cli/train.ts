@@ -27,9 +27,17 @@ import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { estimateRows } from "./row_estimate.ts";
 import { StatusLine } from "./status_line.ts";
-import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
+import { runFolderOf } from "../train/checkpoint.ts";
+import {
+  expectFree,
+  expectNotModel,
+  resumedOptions,
+  takeFolder,
+  trainerOptions,
+  writeOptions,
+} from "./run_folder.ts";
 import { compareSaved, ROUNDED_UNKNOWN } from "./saved_loss.ts";
-import { noticesOn, type Terminal } from "./terminal.ts";
+import { noticesOn, outlivingReaders, type Terminal } from "./terminal.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
 /** The command `train`. */
@@ -42,16 +50,24 @@ export const train: Command = command({
 });
 
 async function run(given: TrainValues, plain: Terminal): Promise<number> {
-  using line = new StatusLine(plain);
+  using line = new StatusLine(outlivingReaders(plain));
   const { terminal } = line;
   const { resumeFrom } = given;
-  const named = resumeFrom === undefined ? given : await resumedOptions(resumeFrom, given);
-  const output = named.outputDir ?? "./out";
+  const onNotice = noticesOn(terminal);
+  const isRun = !given.findLearningRate && given.showRows === undefined;
+  // Until there is something to save, the process ends at once.
+  let onStop: (code: number) => void = (code) => Deno.exit(code);
+  using _ = isRun ? terminal.onStop((code) => onStop(code)) : null;
+  const output = resumeFrom === undefined
+    ? given.outputDir ?? "./out"
+    : await runFolderOf(resumeFrom);
+  if (isRun && resumeFrom === undefined) await expectNotModel(output, needed(given, "model"));
+  using _lock = isRun ? await takeFolder(output, onNotice) : null;
+  const named = resumeFrom === undefined
+    ? given
+    : await resume(resumeFrom, output, given, terminal);
   const overwrite = named.overwrite ?? false;
-  const isRun = !named.findLearningRate && named.showRows === undefined;
-  if (resumeFrom === undefined && isRun) {
-    await expectFree(output, needed(named, "model"), overwrite);
-  }
+  if (resumeFrom === undefined && isRun && !overwrite) await expectFree(output);
   if (named.showRows !== undefined) return await showDataset(named, terminal);
   const { data, evalData } = await openData(named, terminal);
   const values = await locate(named, terminal);
@@ -60,7 +76,6 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
   line.phase("loading the model", () => `, ${formatBytes(device.allocatedBytes)} on the GPU`);
-  const onNotice = noticesOn(terminal);
   const model = training.use(
     await Model.load(folder, { device, chatTemplate: values.chatTemplate, onNotice }),
   );
@@ -75,6 +90,7 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
       overwrite,
       resumeFrom,
       resumeAnyway: values.resumeAnyway,
+      resumeFallback: values.resumeFallback,
       onNotice,
     }),
   );
@@ -88,23 +104,27 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
 
   const begun = performance.now();
   const first = trainer.step;
-  const stopped = await watch(
-    line,
-    trainer,
-    data,
-    () => writeOptions(output, values, trainer.options),
-  );
+  let stopped: number | null = null;
+  onStop = (code) => {
+    stopped = code;
+    trainer.stop();
+  };
+  await watch(line, trainer, data, () => writeOptions(output, values, trainer.options));
   for (const warning of dataWarnings(trainer.dataStatistics)) {
     terminal.stderr(`warning: ${warning}\n`);
   }
   const { saveEvery } = trainer.options;
+  const remedy = saveEvery !== 0
+    ? `go on with --resume-from ${output}`
+    : "with --save-every 0 there is no checkpoint to go on from";
   if (stopped !== null) {
-    const remedy = saveEvery !== 0
-      ? `go on with --resume-from ${output}`
-      : "with --save-every 0 there is no checkpoint to go on from";
     terminal.stderr(`interrupted after step ${trainer.step}: ${remedy}\n`);
     return stopped;
   }
+  onStop = (code) => {
+    terminal.stderr(`interrupted while saving: ${remedy}\n`);
+    Deno.exit(code);
+  };
   const last = trainer.evaluations.at(-1);
   line.phase("saving");
   if (values.loadBest) await trainer.restoreBest();
@@ -138,6 +158,18 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   return 0;
 }
 
+/** The options of a run to go on with; says what is read because the folder names it. */
+async function resume(
+  resumeFrom: string,
+  folder: string,
+  given: TrainValues,
+  terminal: Terminal,
+): Promise<TrainValues> {
+  const { values, named } = await resumedOptions(resumeFrom, folder, given);
+  if (named !== null) terminal.stderr(`${named}\n`);
+  return values;
+}
+
 /** The rows to train on and those held out. */
 async function openData(
   values: TrainValues,
@@ -161,22 +193,13 @@ async function openData(
   };
 }
 
-/**
- * Trains to the end, or until the process is asked to end, showing progress.
- *
- * @returns The exit code if it was asked to end; else null.
- */
+/** Trains to the end, or until the trainer is stopped, showing progress. */
 async function watch(
   line: StatusLine,
   trainer: Trainer,
   data: Dataset,
   begun: () => Promise<void>,
-): Promise<number | null> {
-  let stopped: number | null = null;
-  using _ = line.terminal.onStop((code) => {
-    stopped = code;
-    trainer.stop();
-  });
+): Promise<void> {
   const { totalSteps, step: firstStep, options: { logEvery, epochs = 1 } } = trainer;
   const rows = totalSteps === null ? await estimateRows(data) : null;
   const estimate = ({ step, tokens }: TrainingMetrics): number | null => {
@@ -193,7 +216,6 @@ async function watch(
     written = true;
     progress.update(metrics);
   }
-  return stopped;
 }
 
 /** Steps of so many tokens each that the data needs. */

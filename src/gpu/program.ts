@@ -172,7 +172,7 @@ export class Program implements Disposable {
   /** Compiles the kernels, which programs that are recorded later need not wait for. */
   async compile(): Promise<void> {
     const dispatches = this.#items.filter((item) => item.kind === "dispatch");
-    await this.device.wait(Promise.all(dispatches.map(({ kernel }) => kernel.compile())));
+    await this.device.wait(() => Promise.all(dispatches.map(({ kernel }) => kernel.compile())));
   }
 
   /**

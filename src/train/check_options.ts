@@ -39,7 +39,7 @@ export function checkKinds(options: UnresolvedOptions & { method?: unknown }): v
   for (const name of ["outputDir", "resumeFrom"] as const) {
     if (options[name] !== undefined) checkText(name, options[name]);
   }
-  for (const name of ["overwrite", "resumeAnyway"] as const) {
+  for (const name of ["overwrite", "resumeAnyway", "resumeFallback"] as const) {
     if (options[name] !== undefined) checkBoolean(name, options[name]);
   }
 }

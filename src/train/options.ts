@@ -56,6 +56,7 @@ const NAMES = [
     "overwrite",
     "resumeFrom",
     "resumeAnyway",
+    "resumeFallback",
   ],
   "onNotice",
   ...PLAIN_NAMES,

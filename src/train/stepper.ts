@@ -4,6 +4,7 @@
  * @module
  */
 
+import { noticeOnConsole } from "../printable.ts";
 import type { Batch, LoaderPosition } from "../data/types.ts";
 import type { StepMetrics } from "../gpu/step_state.ts";
 import type { Claim } from "./claim.ts";
@@ -106,7 +107,7 @@ export class Stepper {
     const entries = this.#pending.join(measured);
     const bad = findBadStep(measured);
     const good = bad ? entries.filter(({ step }) => step < bad.step) : entries;
-    this.#divergence.look(good, this.#setup.source.onNotice ?? console.warn);
+    this.#divergence.look(good, this.#setup.source.onNotice ?? noticeOnConsole);
     return { good, bad };
   }
 }
