@@ -190,7 +190,10 @@ Deno.test("parameters that are unknown, bad or in contradiction are refused by n
       'original_max_position_embeddings in "config.json" must be the same as in rope_scaling in ' +
       '"config.json" (32), or absent: found 64',
     ],
-    [{ rope_scaling: { type: "longrope", short_factor, long_factor } }, "8 numbers from 0.000001 to 1000000"],
+    [
+      { rope_scaling: { type: "longrope", short_factor, long_factor } },
+      "8 numbers from 0.000001 to 1000000",
+    ],
     [{ rope_scaling: { type: "su", short_factor: "1", long_factor } }, "short_factor"],
     [
       {
