@@ -15,6 +15,8 @@ import { LOG_FILE } from "../train/log.ts";
 import type { TrainingMetrics } from "../train/metrics.ts";
 import type { HeldOutLoss } from "../train/metrics.ts";
 import { evaluationShape } from "../train/options.ts";
+import { tellingKept } from "../train/kept.ts";
+import { restartOnDeviceLost } from "../train/restart.ts";
 import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
@@ -57,6 +59,34 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   const values = await locate(named, terminal);
   const folder = needed(values, "model");
   if (values.findLearningRate) return await findRate(values, { data, evalData }, terminal);
+  const job = { values, folder, data, evalData, output, overwrite, started: {} };
+  return await restartOnDeviceLost((from) => attempt({ ...job, ...from }, line), {
+    restarts: values.onDeviceLost === "restart" ? undefined : 0,
+    onNotice: (notice) => terminal.stderr(`warning: ${notice}\n`),
+  });
+}
+
+/** What an attempt trains. */
+interface Job {
+  /** With the model's name as it is on this machine. */
+  values: TrainValues;
+  /** Of the model. */
+  folder: string;
+  data: Dataset;
+  evalData: Dataset | null;
+  output: string;
+  overwrite: boolean;
+  /** Instead of where the values say. */
+  resumeFrom?: string;
+  /** When and at which step the first attempt began to train. */
+  started: { at?: number; step?: number };
+}
+
+/** Trains on a device of its own. */
+async function attempt(job: Job, line: StatusLine): Promise<number> {
+  const { values, folder, data, evalData, output, overwrite, started } = job;
+  const { resumeFrom = values.resumeFrom } = job;
+  const { terminal } = line;
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
   line.phase("loading the model", () => `, ${formatBytes(device.allocatedBytes)} on the GPU`);
@@ -86,8 +116,8 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   const before = trainer.evaluations.at(0);
   if (before) terminal.stderr(`held-out loss before: ${before.loss.toFixed(4)}\n`);
 
-  const begun = performance.now();
-  const first = trainer.step;
+  const begun = started.at ??= performance.now();
+  const first = started.step ??= trainer.step;
   const stopped = await watch(
     line,
     trainer,
@@ -127,7 +157,8 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
     const shape = evaluationShape(trainer.options);
     const trained = { step: trainer.step, loss: after.loss, shape };
     training.dispose(); // makes room for what was saved
-    await compareSaved(output, { device, data: evalData, trained }, terminal);
+    const subject = { device, data: evalData, trained };
+    await tellingKept(trainer, compareSaved(output, subject, terminal));
   } else if (rounded) {
     terminal.stdout(ROUNDED_UNKNOWN);
   }

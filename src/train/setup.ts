@@ -33,6 +33,8 @@ export interface Setup {
   totalSteps: number | null;
   /** Where the run continues; null for a new one. */
   checkpoint: CheckpointState | null;
+  /** The folder of that checkpoint. */
+  resumedFrom: string | null;
   /** What it was started with; null where no checkpoint is written. */
   fingerprints: Fingerprints | null;
 }
@@ -98,8 +100,11 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   await model.device.finish();
   signal?.throwIfAborted();
   made.move(); // nothing failed: all of it is the trainer's
-  const state = checkpoint?.state ?? null;
-  return { source, options, network, step, loader, totalSteps, checkpoint: state, fingerprints };
+  return {
+    ...{ source, options, network, step, loader, totalSteps, fingerprints },
+    checkpoint: checkpoint?.state ?? null,
+    resumedFrom: checkpoint?.path ?? null,
+  };
 }
 
 /** A run's folder must not hold another run. */
