@@ -83,6 +83,9 @@ export const TRAIN_FLAGS = {
       "stop",
     ),
     resumeAnyway: toggle("Go on though the data, the model or the tokenizer are others"),
+    resumeFallback: toggle(
+      "Where the checkpoint to go on from is damaged, take the newest whole one before it",
+    ),
   }),
 };
 

@@ -112,6 +112,11 @@ export interface TrainerOptions extends PlainOptions, FlatOptions {
   /** Go on though the model, the tokenizer or the data are others than before. Default false. */
   resumeAnyway?: boolean;
   /**
+   * Where the checkpoint to go on from is damaged, go on from the newest whole one before it. Default
+   * false: it is refused, and that one named.
+   */
+  resumeFallback?: boolean;
+  /**
    * Is told what is no error but should be known: work that takes long before training, options in
    * an earlier spelling. Default: `console.warn`.
    */
@@ -168,6 +173,7 @@ const NAMES = [
     "overwrite",
     "resumeFrom",
     "resumeAnyway",
+    "resumeFallback",
   ],
   "onNotice",
   ...PLAIN_NAMES,

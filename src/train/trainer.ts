@@ -140,7 +140,7 @@ export class Trainer implements Disposable {
   async *run({ signal }: Abortable = {}): AsyncGenerator<TrainingMetrics, void, void> {
     this.#claim.expect();
     this.#expectIdle();
-    this.#running = true;
+    this.#running = this.#files.isBusy = true;
     this.#stopped = new AbortController();
     const { logEvery, evalEvery } = this.options;
     const { schedule } = this.#files;
@@ -172,12 +172,13 @@ export class Trainer implements Disposable {
         }
         if (schedule.isOn && this.#files.savedStep !== this.step) await this.checkpoint();
       }
+      await this.#files.sync();
       if (failure !== null) throw failure.error;
     } catch (error) {
       throw withKept(error, this);
     } finally {
       await batches.return();
-      this.#running = false;
+      this.#running = this.#files.isBusy = false;
     }
   }
 

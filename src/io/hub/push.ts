@@ -4,14 +4,14 @@
  * @module
  */
 
-import { join, resolve } from "node:path";
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { FileError, HubError } from "../../errors.ts";
 import { exists } from "../exists.ts";
 import { toFileError } from "../file_error.ts";
 import { ADAPTER_CONFIG_FILE } from "../peft.ts";
 import { isUsedFile } from "./model.ts";
-import { MAIN, parseModelName, type Repo } from "./names.ts";
+import { MAIN, parseModelName, type Repo, repoOfFolder } from "./names.ts";
 import { type Fetch, hubFetch, pageAddress, RefusedError } from "./requests.ts";
 import { type HubOptions, type HubSettings, hubSettings } from "./settings.ts";
 
@@ -131,9 +131,31 @@ async function filesOf(folder: string): Promise<{ files: string[]; leftOut: stri
         "was trained into or merged into",
     );
   }
+  for (const name of files) await expectInside(folder, name);
   const isPart = (name: string) =>
     name.endsWith("/") && files.some((file) => file.startsWith(name));
   return { files, leftOut: names.filter((name) => !isWanted(name) && !isPart(name)).sort() };
+}
+
+/**
+ * Expects a file to lie where it is pushed from: a link in a folder of someone else's could name any file
+ * of this machine. In a hub's cache, files are links into the folder of their repository.
+ */
+async function expectInside(folder: string, name: string): Promise<void> {
+  let [place, path] = [folder, join(folder, name)];
+  try {
+    [place, path] = [await Deno.realPath(folder), await Deno.realPath(path)];
+  } catch (error) {
+    throw toFileError("read", path, error);
+  }
+  const home = repoOfFolder(place) ? dirname(dirname(place)) : place;
+  if (!relative(home, path).startsWith("..") && !isAbsolute(relative(home, path))) return;
+  throw new FileError(
+    `Cannot push "${
+      join(folder, name)
+    }" as it is a link to "${path}", outside of the folder: put a copy ` +
+      "in its place if that file is meant",
+  );
 }
 
 /** Makes the repository, unless it is there. */

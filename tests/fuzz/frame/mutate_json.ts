@@ -118,7 +118,7 @@ export function mutateJsonText(
   damaged = 0.1,
 ): string {
   const value = mutateJson(random, seeds);
-  const text = JSON.stringify(value, null, random.chance(0.2) ? 2 : undefined) ?? "null";
+  const text = JSON.stringify(value, null, random.chance(0.2) ? 1 : undefined) ?? "null";
   if (random.chance(damaged)) return mutateText(random, [text]);
   if (random.chance(0.02)) {
     const key = /"[^"\\]*":/.exec(text)?.[0];
