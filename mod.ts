@@ -1,5 +1,5 @@
 /**
- * Fine-tunes LLaMA-family models on any GPU, from TypeScript: FALQON (FP8 adapters merged into the
+ * Fine-tunes language models on any GPU, from TypeScript: FALQON (FP8 adapters merged into the
  * backbone, arXiv 2510.24061), LoRA and full training, with WGSL kernels on WebGPU.
  *
  * @example Fine-tune a model and save it in FP8
