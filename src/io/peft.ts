@@ -14,7 +14,7 @@ import { writeFileAtomically } from "./atomic.ts";
 import { fromFloat32, isFloatDType, toFloat32 } from "./dtype.ts";
 import { exists } from "./exists.ts";
 import { toFileError } from "./file_error.ts";
-import { JsonFields, readJson, showJson } from "./json.ts";
+import { isJsonObject, JsonFields, readJson, showJson } from "./json.ts";
 import { type LoraTensors, type PeftAdapter, type PeftTensor, rankOf } from "./peft_adapter.ts";
 import { expectReadable, KEPT_SETTINGS, patternOf, readSettings } from "./peft_settings.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
@@ -50,6 +50,11 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
       `Cannot find "${weightsPath}": adapters are read only from safetensors; save the adapter ` +
         `with a current version of PEFT`,
     );
+  }
+  for (const name of ["rank_pattern", "alpha_pattern"]) {
+    const patterns = fields.raw(name);
+    if (patterns === undefined || isJsonObject(patterns)) continue;
+    throw fields.error(name, "an object of numbers by module");
   }
   using file = await SafetensorsFile.open(weightsPath);
   const { tensors, others } = await readTensors(
@@ -122,6 +127,8 @@ async function readTensors(
         } and must be F32, F16 or BF16${wanted}`,
       );
     }
+    const known = module === undefined ? others.has(name) : modules.get(module)?.has(factor);
+    if (known) throw unusable(file, `it has "${name}" twice, under two names`);
     const tensor = { shape: [...shape], values: toFloat32(await file.read(stored), dtype) };
     if (module === undefined) others.set(name, tensor);
     else modules.set(module, (modules.get(module) ?? new Map()).set(factor, tensor));
