@@ -123,11 +123,7 @@ export { type MergeFormat, mergeModel, type MergeOptions } from "./src/inference
 export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
 export type { HeldOutLoss, TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";
-export {
-  type RestartFrom,
-  restartOnDeviceLost,
-  type RestartOptions,
-} from "./src/train/restart.ts";
+export { type RestartFrom, restartOnDeviceLost, type RestartOptions } from "./src/train/restart.ts";
 export { useCheckpoint } from "./src/train/use_checkpoint.ts";
 export {
   findLearningRate,
