@@ -17,6 +17,7 @@ import { toFileError } from "./file_error.ts";
 import { isJsonObject, JsonFields, readJson, showJson } from "./json.ts";
 import { type LoraTensors, type PeftAdapter, type PeftTensor, rankOf } from "./peft_adapter.ts";
 import { expectReadable, KEPT_SETTINGS, patternOf, readSettings } from "./peft_settings.ts";
+import { aboutPickles } from "./pickles.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
 export type { LoraTensors, PeftAdapter, PeftConfig, PeftTensor } from "./peft_adapter.ts";
@@ -47,8 +48,9 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
   const weightsPath = join(folder, ADAPTER_WEIGHTS_FILE);
   if (!await exists(weightsPath)) {
     throw new FileError(
-      `Cannot find "${weightsPath}": adapters are read only from safetensors; save the adapter ` +
-        `with a current version of PEFT`,
+      `Cannot find "${weightsPath}": adapters are read only from safetensors${await aboutPickles(
+        folder,
+      )}; save the adapter with a current version of PEFT`,
     );
   }
   for (const name of ["rank_pattern", "alpha_pattern"]) {
