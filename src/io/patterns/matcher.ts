@@ -7,8 +7,13 @@
 
 import { type Dialect, parsePattern, type Pattern, type Place } from "./syntax.ts";
 
-/** Steps of one match, each a part of the expression at a place of the text. */
-const MOST_STEPS = 5_000_000;
+/** Steps of one match: places of the text that a part looks at. Names of modules take some thousands. */
+const MOST_STEPS = 2_000_000;
+/** Steps for a character that is looked for in a set. */
+const SET_STEPS = 8;
+
+/** The places of a text, of which those are marked that are reached. */
+type Places = Uint8Array;
 
 /** A regular expression of Python that is matched from the start of a text. */
 export class BoundedPattern {
@@ -30,8 +35,8 @@ export class BoundedPattern {
    */
   matches(text: string, toEnd = false): boolean {
     const match = new Match([...text]);
-    const ends = match.ends(this.#pattern, new Set([0]));
-    return toEnd ? ends.has(match.length) : ends.size > 0;
+    const ends = match.ends(this.#pattern, match.only(0));
+    return toEnd ? ends[match.length] === 1 : ends.includes(1);
   }
 }
 
@@ -47,69 +52,81 @@ class Match {
     return this.#characters.length;
   }
 
+  /** One place. */
+  only(place: number): Places {
+    const places = new Uint8Array(this.length + 1);
+    places[place] = 1;
+    return places;
+  }
+
   /** The places that a part reaches from some. */
-  ends(pattern: Pattern, starts: ReadonlySet<number>): ReadonlySet<number> {
-    this.#left -= 1 + starts.size;
-    if (this.#left < 0) throw new Error("it takes too many steps to match");
+  ends(pattern: Pattern, starts: Places): Places {
+    this.#spend(starts.length);
     switch (pattern.kind) {
       case "set":
-        return new Set(
-          [...starts].filter((at) => at < this.length)
-            .filter((at) => pattern.has(this.#characters[at])).map((at) => at + 1),
-        );
+        return this.#moved(pattern.has, starts);
       case "place":
-        return new Set([...starts].filter((at) => this.#isPlace(pattern.at, at)));
+        return starts.map((reached, at) => reached && Number(this.#isPlace(pattern.at, at)));
       case "look":
-        return new Set(
-          [...starts].filter((at) =>
-            (pattern.ahead ? this.#ahead(pattern.body, at) : this.#behind(pattern.body, at)) !==
-              pattern.negative
-          ),
-        );
-      case "sequence":
-        return pattern.parts.reduce((at, part) => at.size === 0 ? at : this.ends(part, at), starts);
-      case "choice":
-        return pattern.options.reduce<ReadonlySet<number>>(
-          (found, option) => found.union(this.ends(option, starts)),
-          new Set(),
-        );
+        return starts.map((reached, at) => reached && Number(this.#isSeen(pattern, at)));
+      case "sequence": {
+        let at = starts;
+        for (const part of pattern.parts) if (at.includes(1)) at = this.ends(part, at);
+        return at;
+      }
+      case "choice": {
+        const found = new Uint8Array(starts.length);
+        for (const option of pattern.options) {
+          this.ends(option, starts).forEach((reached, at) => found[at] |= reached);
+        }
+        return found;
+      }
       case "repeat":
         return this.#repeated(pattern, starts);
     }
   }
 
-  #repeated(
-    { body, least, most, atomic }: Pattern & { kind: "repeat" },
-    starts: ReadonlySet<number>,
-  ): ReadonlySet<number> {
+  #spend(steps: number): void {
+    this.#left -= steps;
+    if (this.#left < 0) throw new Error("it takes too many steps to match");
+  }
+
+  #moved(has: (character: string) => boolean, starts: Places): Places {
+    const found = new Uint8Array(starts.length);
+    for (let at = starts.indexOf(1); at >= 0 && at < this.length; at = starts.indexOf(1, at + 1)) {
+      this.#spend(SET_STEPS);
+      if (has(this.#characters[at])) found[at + 1] = 1;
+    }
+    return found;
+  }
+
+  #repeated({ body, least, most, atomic }: Pattern & { kind: "repeat" }, starts: Places): Places {
     if (atomic) throw new Error("it has a possessive quantifier or an atomic group");
     let at = starts;
     for (let count = 0; count < least; count++) {
       const next = this.ends(body, at);
       // Where nothing is left, or nothing changes, more rounds change nothing.
-      if (next.size === 0) return next;
-      if (next.size === at.size && next.isSubsetOf(at)) break;
+      if (!next.includes(1)) return next;
+      if (next.every((reached, i) => reached === at[i])) break;
       at = next;
     }
-    let found = at;
+    const found = at.slice();
     for (let count = least; count < most; count++) {
-      const next = this.ends(body, at).difference(found);
-      if (next.size === 0) break;
-      found = found.union(next);
+      const next = this.ends(body, at).map((reached, i) => reached && (found[i] ^ 1));
+      if (!next.includes(1)) break;
+      next.forEach((reached, i) => found[i] |= reached);
       at = next;
     }
     return found;
   }
 
-  #ahead(body: Pattern, at: number): boolean {
-    return this.ends(body, new Set([at])).size > 0;
-  }
-
-  #behind(body: Pattern, at: number): boolean {
-    for (let start = at; start >= 0; start--) {
-      if (this.ends(body, new Set([start])).has(at)) return true;
+  #isSeen({ ahead, negative, body }: Pattern & { kind: "look" }, at: number): boolean {
+    let isThere = false;
+    if (ahead) isThere = this.ends(body, this.only(at)).includes(1);
+    for (let start = at; !ahead && !isThere && start >= 0; start--) {
+      isThere = this.ends(body, this.only(start))[at] === 1;
     }
-    return false;
+    return isThere !== negative;
   }
 
   #isPlace(place: Place, at: number): boolean {
