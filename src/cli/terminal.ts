@@ -161,8 +161,28 @@ function writeAll(stream: typeof Deno.stdout, text: string): void {
   try {
     for (let done = 0; done < bytes.length;) done += stream.writeSync(bytes.subarray(done));
   } catch (error) {
-    if (!terminalIsGone) throw error;
+    // Nobody reads progress and notes any more, as with `2>&1 | head`: the work goes on without.
+    const unread = stream === Deno.stderr && error instanceof Deno.errors.BrokenPipe;
+    if (!terminalIsGone && !unread) throw error;
   }
+}
+
+/** The same terminal for work that is kept in files, and goes on when nobody reads its results. */
+export function outlivingReaders(terminal: Terminal): Terminal {
+  const stdout: Terminal["stdout"] = (...args) => {
+    try {
+      terminal.stdout(...args);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    }
+  };
+  return new Proxy(terminal, {
+    get(target, key) {
+      if (key === "stdout") return stdout;
+      const value = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
 
 /** A signal that Ctrl-C aborts, until it is disposed of. */
