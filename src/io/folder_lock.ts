@@ -130,16 +130,25 @@ function tryTake(
       file.close();
       return null;
     }
-    file.truncateSync();
-    file.writeSync(
-      new TextEncoder().encode(`process ${Deno.pid}, since ${new Date().toISOString()}\n`),
-    );
+    sign(file, path);
   } catch (error) {
     file.close();
     throw error;
   }
   locks.set(key, { file, holder: lock, made });
   return lock;
+}
+
+/** Writes into a file that is locked whose it is. */
+function sign(file: Deno.FsFile, path: string): void {
+  const text = `process ${Deno.pid}, since ${new Date().toISOString()}\n`;
+  try {
+    file.truncateSync();
+    file.writeSync(new TextEncoder().encode(text));
+  } catch (error) {
+    Deno.removeSync(path);
+    throw error;
+  }
 }
 
 /** @returns False if another process has the lock. */
