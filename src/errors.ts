@@ -36,13 +36,23 @@ export class ModelError extends FalqonError {}
 /** No suitable GPU, or a request beyond what the GPU can hold or do. */
 export class DeviceError extends FalqonError {}
 
+/** A checkpoint that a run can go on from. */
+export interface KeptCheckpoint {
+  /** Optimizer steps done in it. */
+  step: number;
+  /** Where it is. */
+  folder: string;
+}
+
 /**
  * The GPU is gone in the middle of work: its driver reset it, or something destroyed it. Everything on
- * it is lost; another device may work. A trainer says what is kept.
+ * it is lost; another device may work.
  */
 export class DeviceLostError extends DeviceError {
-  /** Folder of the checkpoint that the run can go on from; null where none was written. */
-  checkpoint: string | null = null;
+  /** Steps that a trainer had done; null where none was at work. */
+  step: number | null = null;
+  /** What is kept of its run; null for nothing. */
+  kept: KeptCheckpoint | null = null;
 }
 
 /** Training met a state it must not continue from, such as a NaN loss. */

@@ -26,7 +26,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // Packages that deno.json and its lock pin.
   "src/io/native_tokenizer.ts": ['import("tokenizers")'],
   "src/io/hub/push.ts": Array(3).fill('import("@huggingface/hub")'),
-  "src/io/hub/snapshot.ts": ['import("@huggingface/hub")'],
+  "src/io/hub/listing.ts": ['import("@huggingface/hub")'],
 };
 
 async function* codeOf(folder: string): AsyncGenerator<[path: string, code: string]> {

@@ -13,8 +13,9 @@ import { Model } from "../inference/model.ts";
 import { formOf } from "../inference/save_model.ts";
 import { LOG_FILE } from "../train/log.ts";
 import type { TrainingMetrics } from "../train/metrics.ts";
-import type { HeldOutLoss } from "../train/metrics.ts";
 import { evaluationShape } from "../train/options.ts";
+import { tellingKept } from "../train/kept.ts";
+import { restartOnDeviceLost } from "../train/restart.ts";
 import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
@@ -38,6 +39,7 @@ import {
 } from "./run_folder.ts";
 import { compareSaved, ROUNDED_UNKNOWN } from "./saved_loss.ts";
 import { noticesOn, outlivingReaders, type Terminal } from "./terminal.ts";
+import { choiceOf, gain } from "./train_summary.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
 /** The command `train`. */
@@ -55,9 +57,8 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   const { resumeFrom } = given;
   const onNotice = noticesOn(terminal);
   const isRun = !given.findLearningRate && given.showRows === undefined;
-  // Until there is something to save, the process ends at once.
-  let onStop: (code: number) => void = (code) => Deno.exit(code);
-  using _ = isRun ? terminal.onStop((code) => onStop(code)) : null;
+  const stop = { at: exitNow };
+  using _ = isRun ? terminal.onStop((code) => stop.at(code)) : null;
   const output = resumeFrom === undefined
     ? given.outputDir ?? "./out"
     : await runFolderOf(resumeFrom);
@@ -73,6 +74,43 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   const values = await locate(named, terminal);
   const folder = needed(values, "model");
   if (values.findLearningRate) return await findRate(values, { data, evalData }, terminal);
+  const job = { values, folder, data, evalData, output, overwrite, stop, started: {} };
+  return await restartOnDeviceLost((from) => attempt({ ...job, ...from }, line), {
+    restarts: values.onDeviceLost === "restart" ? undefined : 0,
+    onNotice: (notice) => terminal.stderr(`warning: ${notice}\n`),
+  });
+}
+
+/** Until there is something to save, the process ends at once. */
+function exitNow(code: number): void {
+  Deno.exit(code);
+}
+
+/** What an attempt trains. */
+interface Job {
+  /** With the model's name as it is on this machine. */
+  values: TrainValues;
+  /** Of the model. */
+  folder: string;
+  data: Dataset;
+  evalData: Dataset | null;
+  output: string;
+  overwrite: boolean;
+  /** Instead of where the values say. */
+  resumeFrom?: string;
+  /** What is done when the process is asked to end. */
+  stop: { at(code: number): void };
+  /** When and at which step the first attempt began to train. */
+  started: { at?: number; step?: number };
+}
+
+/** Trains on a device of its own. */
+async function attempt(job: Job, line: StatusLine): Promise<number> {
+  const { values, folder, data, evalData, output, overwrite, stop, started } = job;
+  const { resumeFrom = values.resumeFrom } = job;
+  const { terminal } = line;
+  const onNotice = noticesOn(terminal);
+  stop.at = exitNow;
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
   line.phase("loading the model", () => `, ${formatBytes(device.allocatedBytes)} on the GPU`);
@@ -102,10 +140,10 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   const before = trainer.evaluations.at(0);
   if (before) terminal.stderr(`held-out loss before: ${before.loss.toFixed(4)}\n`);
 
-  const begun = performance.now();
-  const first = trainer.step;
+  const begun = started.at ??= performance.now();
+  const first = started.step ??= trainer.step;
   let stopped: number | null = null;
-  onStop = (code) => {
+  stop.at = (code) => {
     stopped = code;
     trainer.stop();
   };
@@ -121,7 +159,7 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
     terminal.stderr(`interrupted after step ${trainer.step}: ${remedy}\n`);
     return stopped;
   }
-  onStop = (code) => {
+  stop.at = (code) => {
     terminal.stderr(`interrupted while saving: ${remedy}\n`);
     Deno.exit(code);
   };
@@ -147,7 +185,8 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
     const shape = evaluationShape(trainer.options);
     const trained = { step: trainer.step, loss: after.loss, shape };
     training.dispose(); // makes room for what was saved
-    await compareSaved(output, { device, data: evalData, trained }, terminal);
+    const subject = { device, data: evalData, trained };
+    await tellingKept(trainer, compareSaved(output, subject, terminal));
   } else if (rounded) {
     terminal.stdout(ROUNDED_UNKNOWN);
   }
@@ -242,23 +281,4 @@ function introduce(
         "--find-learning-rate tries others on your data\n",
     );
   }
-}
-
-function gain(before: HeldOutLoss, { loss, tokens }: HeldOutLoss): string {
-  return `held-out loss: ${before.loss.toFixed(4)} before, ${loss.toFixed(4)} after ` +
-    `(perplexity ${Math.exp(loss).toFixed(2)}, ${formatCount(tokens)} targets)\n`;
-}
-
-/** Which step is saved, where that is not plain, and why the run ended. */
-function choiceOf({ best, step, stoppedEarly, options }: Trainer, last: HeldOutLoss): string {
-  const early = stoppedEarly
-    ? `stopped early: ${options.earlyStoppingPatience} evaluations without a lower held-out loss\n`
-    : "";
-  if (best === null || best.step === last.step) return early;
-  const words = `step ${best.step}, where the held-out loss was lowest (${best.loss.toFixed(4)}; ` +
-    `${last.loss.toFixed(4)} after the last step, ${last.step})`;
-  return early +
-    (step === best.step
-      ? `saved: ${words}\n`
-      : `saved: the last step; better was ${words}: --load-best saves that\n`);
 }

@@ -134,6 +134,11 @@ export class Device implements Disposable, AsyncDisposable {
     return { buffer: this.createBuffer(size, usage, label), offset: 0, size };
   }
 
+  /** Whether nothing runs here: of work that is repeated, only the memory counts. */
+  get onlyCounts(): boolean {
+    return false;
+  }
+
   /** Refuses a buffer beyond what one binding may hold. */
   protected expectBindable(buffer: SizedBuffer): void {
     expectBindable(buffer, this.bindingLimit);

@@ -7,9 +7,6 @@
 
 import { DeviceError, DeviceLostError } from "../errors.ts";
 
-/** Lets events of the provider arrive. */
-const moment = () => new Promise<void>((resolve) => setImmediate(() => resolve()));
-
 /** Whether a device works, and for which reason not. */
 export class DeviceHealth {
   readonly #gpu: GPUDevice;
@@ -28,11 +25,7 @@ export class DeviceHealth {
       event.preventDefault();
       this.#report((event as GPUUncapturedErrorEvent).error);
     });
-    gpu.lost.then(({ message }) => {
-      this.#isLost = true;
-      this.#failure ??= () => lostError(message);
-      for (const end of this.#waiting) end();
-    });
+    gpu.lost.then(({ message }) => this.#lose(message));
   }
 
   /** Notes that the device is closed by its owner. */
@@ -54,7 +47,7 @@ export class DeviceHealth {
    * @throws {DeviceError} if anything failed since the device was opened.
    */
   async expectAlive(): Promise<void> {
-    await moment();
+    await this.#hear();
     this.check();
   }
 
@@ -75,7 +68,7 @@ export class DeviceHealth {
 
   /** Waits for work if the device is still there; whether it failed does not matter any more. */
   async settled(begin: () => Promise<unknown>): Promise<void> {
-    await moment();
+    await this.#hear();
     if (!this.#isLost) await this.whileAlive(begin()).catch(() => {});
   }
 
@@ -85,9 +78,24 @@ export class DeviceHealth {
    * @param sentence Says what was tried, for a device that works.
    */
   async explain(sentence: string, cause: unknown): Promise<DeviceError> {
-    await moment();
+    await this.#hear();
+    // The event of a device that is destroyed with work under way comes only when that has ended.
+    const { message = "" } = (cause ?? {}) as Partial<Error>;
+    if (/\bdevice is lost\b/i.test(message)) this.#lose(message);
     if (this.#failure !== null) return this.#failure();
     return new DeviceError(sentence, { cause });
+  }
+
+  /** Lets the provider find out, and its events arrive: natively, a loss is told by the next submit. */
+  async #hear(): Promise<void> {
+    if (!this.#isLost) this.#gpu.queue.submit([]);
+    await new Promise<void>((resolve) => setImmediate(() => resolve()));
+  }
+
+  #lose(message: string): void {
+    this.#isLost = true;
+    this.#failure ??= () => lostError(message);
+    for (const end of this.#waiting) end();
   }
 
   #report(error: GPUError): void {
@@ -102,8 +110,8 @@ function lostError(message: string): DeviceLostError {
   return new DeviceLostError(
     `Cannot continue as the GPU was lost (${
       oneLine(message) || "without a reason"
-    }): open it again, ` +
-      "and look into the driver's log if it happens again",
+    }): start again, ` +
+      "and if that repeats, look into the driver's log and update it",
   );
 }
 

@@ -81,9 +81,13 @@ export class StepState implements Disposable {
   constructor(device: Device, betas: Betas) {
     this.#device = device;
     this.betas = betas;
-    this.inputs = device.allocate(INPUTS_BYTES, "step inputs");
-    this.results = device.allocate(RESULTS_BYTES, "step results");
-    this.ring = device.allocate(ENTRY_BYTES * METRICS_CAPACITY, "metrics of the last steps");
+    this.inputs = device.allocate(INPUTS_BYTES, "step inputs", "model");
+    this.results = device.allocate(RESULTS_BYTES, "step results", "model");
+    this.ring = device.allocate(
+      ENTRY_BYTES * METRICS_CAPACITY,
+      "metrics of the last steps",
+      "model",
+    );
   }
 
   /**

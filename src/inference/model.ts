@@ -1,5 +1,5 @@
 /**
- * A LLaMA-family model: its folder, its tokenizer, and its layers on the GPU.
+ * A language model: its folder, its tokenizer, and its layers on the GPU.
  *
  * @module
  */

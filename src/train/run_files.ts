@@ -5,7 +5,7 @@
  */
 
 import { join, resolve } from "node:path";
-import { OptionError } from "../errors.ts";
+import { type KeptCheckpoint, OptionError } from "../errors.ts";
 import { makeFolder, writeFileAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
 import {
@@ -38,16 +38,24 @@ export class RunFiles implements Disposable {
   readonly #evaluations: Evaluations;
   /** When checkpoints are due. */
   readonly schedule: SaveSchedule;
-  /** The step of the newest checkpoint that was written or read; 0 for none. */
-  savedStep: number;
+  /** The newest checkpoint that was written or read; null for none. */
+  kept: KeptCheckpoint | null;
   #log: TrainingLog | null = null;
 
   constructor(setup: Setup, evaluations: Evaluations) {
     this.#setup = setup;
     this.#evaluations = evaluations;
-    const { step = 0, position } = setup.checkpoint ?? {};
-    this.savedStep = step;
-    this.schedule = new SaveSchedule(setup.options.saveEvery, position?.epoch ?? 0);
+    const { checkpoint, resumedFrom: folder } = setup;
+    this.kept = folder === null ? null : { step: checkpoint!.step, folder };
+    this.schedule = new SaveSchedule(
+      setup.options.saveEvery,
+      checkpoint?.position?.epoch ?? 0,
+    );
+  }
+
+  /** The step of that checkpoint; 0 for none. */
+  get savedStep(): number {
+    return this.kept?.step ?? 0;
   }
 
   /**
@@ -128,7 +136,8 @@ export class RunFiles implements Disposable {
     } finally {
       this.isSaving = false;
     }
-    this.savedStep = standing.step;
+    const { step } = standing;
+    this.kept = { step, folder: checkpointFolder(source.outputDir, step) };
     this.schedule.saved(standing.position?.epoch ?? 0);
   }
 
@@ -153,7 +162,7 @@ export class RunFiles implements Disposable {
     const checkpoint = await findCheckpoint(checkpointFolder(outputDir, step));
     await restoreCheckpoint(checkpoint, network);
     this.#closeLog();
-    this.savedStep = step;
+    this.kept = { step, folder: checkpoint.path };
     return checkpoint.state;
   }
 

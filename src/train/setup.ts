@@ -43,6 +43,8 @@ export interface Setup {
   totalSteps: number | null;
   /** Where the run continues; null for a new one. */
   checkpoint: CheckpointState | null;
+  /** The folder of that checkpoint. */
+  resumedFrom: string | null;
   /** What it was started with; null where no checkpoint is written. */
   fingerprints: Fingerprints | null;
   /** The right to write into the run's folder; null where nothing is written. */
@@ -110,17 +112,10 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   await model.device.finish();
   signal?.throwIfAborted();
   made.move(); // nothing failed: all of it is the trainer's
-  const state = checkpoint?.state ?? null;
   return {
-    source,
-    options,
-    network,
-    step,
-    loader,
-    totalSteps,
-    checkpoint: state,
-    fingerprints,
-    lock,
+    ...{ source, options, network, step, loader, totalSteps, fingerprints, lock },
+    checkpoint: checkpoint?.state ?? null,
+    resumedFrom: checkpoint?.path ?? null,
   };
 }
 

@@ -79,7 +79,7 @@ const CASES: Record<string, BadInput> = {
     message: "Cannot train on rows of 65 tokens as the model was made for 64",
   },
   "a batch that no buffer of the GPU holds": {
-    flags: "--batch-size 10000000",
+    flags: "--batch-size 1000000",
     message: "reduce --batch-size or --sequence-length by a factor of",
   },
   "a loss that is not finite": {

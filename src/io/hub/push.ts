@@ -11,6 +11,7 @@ import { exists } from "../exists.ts";
 import { toFileError } from "../file_error.ts";
 import { ADAPTER_CONFIG_FILE } from "../peft.ts";
 import { isUsedFile } from "./model.ts";
+import { understood } from "./listing.ts";
 import { MAIN, parseModelName, type Repo, repoOfFolder } from "./names.ts";
 import { type Fetch, hubFetch, pageAddress, RefusedError } from "./requests.ts";
 import { type HubOptions, type HubSettings, hubSettings } from "./settings.ts";
@@ -71,33 +72,41 @@ export async function pushModel(
   if (options.card !== undefined && !files.includes(CARD)) {
     contents.push({ path: CARD, content: new Blob([options.card]) });
   }
-  await makeRepo(hub, repo, options.private);
-  const { uploadFiles } = await import("@huggingface/hub");
-  const done = await uploadFiles({
-    ...access(hub, repo, options.onProgress),
-    repo: { type: repo.kind, name: repo.name },
-    branch: repo.revision,
-    files: contents,
-    commitTitle: options.message ?? "Upload a model trained with @falqon/webgpu",
-    abortSignal: hub.signal,
-    useXet: false, // plain uploads, which every hub takes
+  const commit = await understood(hub, repo, "push", async () => {
+    await makeRepo(hub, repo, options.private);
+    const { uploadFiles } = await import("@huggingface/hub");
+    const done = await uploadFiles({
+      ...access(hub, repo, options.onProgress),
+      repo: { type: repo.kind, name: repo.name },
+      branch: repo.revision,
+      files: contents,
+      commitTitle: options.message ?? "Upload a model trained with @falqon/webgpu",
+      abortSignal: hub.signal,
+      useXet: false, // plain uploads, which every hub takes
+    });
+    return done!.commit.oid;
   });
   return {
     url: pageAddress(hub, repo),
-    commit: done!.commit.oid,
+    commit,
     files: contents.map(({ path }) => path).sort(),
     leftOut,
   };
 }
 
-function expectAccess({ token, offline, endpoint }: HubSettings, { name }: Repo): void {
+function expectAccess(
+  { token, mayReadToken, offline, endpoint }: HubSettings,
+  { name }: Repo,
+): void {
   if (offline) {
     throw new HubError(`Cannot push "${name}" as HF_HUB_OFFLINE is set: unset it`);
   }
   if (token === null) {
     throw new HubError(
       `Cannot push "${name}" without an access token: make one that may write at ` +
-        `${endpoint}/settings/tokens and set HF_TOKEN to it, or log in by "hf auth login"`,
+        `${endpoint}/settings/tokens and set HF_TOKEN to it, or log in by "hf auth login"${
+          mayReadToken ? "" : "; Deno does not allow to read HF_TOKEN: add it to --allow-env"
+        }`,
     );
   }
 }
@@ -254,15 +263,19 @@ export async function licenseOf(
   const repo = parseModelName(name);
   if (repo === null) return undefined;
   const hub = await hubSettings(options);
-  const { modelInfo } = await import("@huggingface/hub");
   try {
-    const { tags } = await modelInfo({
-      ...access(hub, repo),
-      name: repo.name,
-      revision: repo.revision,
-      additionalFields: ["tags"],
+    return await understood(hub, repo, "fetch", async () => {
+      const { modelInfo } = await import("@huggingface/hub");
+      const { tags } = await modelInfo({
+        ...access(hub, repo),
+        name: repo.name,
+        revision: repo.revision,
+        additionalFields: ["tags"],
+      });
+      // Whatever a hub says may be of any type.
+      const words = [tags].flat().filter((tag) => typeof tag === "string");
+      return words.find((tag) => tag.startsWith("license:"))?.slice("license:".length);
     });
-    return tags?.find((tag) => tag.startsWith("license:"))?.slice("license:".length);
   } catch (error) {
     if (error instanceof HubError) return undefined;
     throw error;
