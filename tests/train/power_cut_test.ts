@@ -9,6 +9,7 @@ import { findCheckpoint, listCheckpoints, restoreCheckpoint } from "../../src/tr
 import { contentsOf, dryNetwork, type DryRun, dryRun } from "../support/dry_run.ts";
 import { withMemoryFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
+import { runs as slowTestsRun } from "../support/slow.ts";
 import {
   type Loss,
   LOSSES,
