@@ -127,7 +127,7 @@ export class Network implements passes.Decoder, Disposable {
 
   /** Builds the layers and fills them from the model's files. */
   static async create(options: NetworkOptions): Promise<Network> {
-    const network = new Network(options);
+    const network = options.device.allOrNothing(() => new Network(options));
     try {
       const { device, gradients, moments, signal } = options;
       const source = network.#source;
@@ -174,13 +174,13 @@ export class Network implements passes.Decoder, Disposable {
     const types = activationTypes(this.blocks);
     this.#activations = new Activations(this.device, this.config, merged, types);
     const { tokens } = merged;
-    this.#tokens = allocateTokens(this.device, tokens, this.config.plan.layers);
-    this.#rowLoss = this.device.vector(tokens, "f32", "losses of the tokens");
+    const { device, config: { plan } } = this;
+    this.#tokens = device.allOrNothing(() => allocateTokens(device, tokens, plan.layers));
+    this.#rowLoss = device.vector(tokens, "f32", "losses of the tokens");
     this.head.reserve(tokens);
-    this.#rstd = Array.from(
-      { length: this.#normCount },
-      () => this.device.vector(tokens, "f32", "norm statistics"),
-    );
+    for (let i = 0; i < this.#normCount; i++) {
+      this.#rstd.push(device.vector(tokens, "f32", "norm statistics"));
+    }
     this.layers.reserve(tokens);
     for (const linear of this.linears()) linear.reserve(tokens);
   }

@@ -251,12 +251,13 @@ function checkValues(options: ResolvedOptions, longest: number): void {
   checkInteger("keepCheckpoints", options.keepCheckpoints, 1);
   checkInteger("logEvery", options.logEvery, 1, 1024);
   checkInteger("seed", options.seed, 0);
-  checkNumber("learningRate", options.learningRate, 0);
+  // What AdamW makes of it is an f32.
+  checkNumber("learningRate", options.learningRate, 0, 2 ** 127 * (1 - optimizer.beta1));
   checkNumber("maxGradNorm", optimizer.maxGradNorm, 0);
-  checkNumber("weightDecay", optimizer.weightDecay, 0);
+  checkNumber("weightDecay", optimizer.weightDecay, 0, 2 ** 127);
   checkNumber("beta1", optimizer.beta1, 0, 1);
   checkNumber("beta2", optimizer.beta2, 0, 1);
-  checkNumber("eps", optimizer.eps, 0);
+  checkNumber("eps", optimizer.eps, 0, 2 ** 127);
   if (sequenceLength > longest) {
     throw new OptionError(
       `Cannot train on rows of ${sequenceLength} tokens as the model was made for ` +

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { basename } from "node:path";
 import { OptionError } from "../errors.ts";
 import {
   checkpointFolder,
@@ -64,6 +65,11 @@ export class RunFiles implements Disposable {
   /** Appends lines to the log, if it is open. */
   async append(entries: readonly object[]): Promise<void> {
     await this.#log?.append(entries);
+  }
+
+  /** The name of the newest checkpoint that was written or read; null for none. */
+  get newest(): string | null {
+    return this.savedStep === 0 ? null : basename(checkpointFolder("", this.savedStep));
   }
 
   /** Whether a checkpoint is being written. */
