@@ -11,6 +11,7 @@ import { COMMANDS, main } from "../src/cli/main.ts";
 import { kebabCase, parseFlags } from "../src/cli/flags.ts";
 import { translateWords } from "../src/cli/other_names.ts";
 import { HubServer } from "./support/hub_server.ts";
+import { targetNames } from "./fuzz/frame/target.ts";
 import { withFolder } from "./support/io.ts";
 import { TestTerminal } from "./support/terminal.ts";
 
@@ -72,6 +73,7 @@ Deno.test("every command of every page is one that there is, with flags that it 
       const [, ...piped] = line.split(" | ");
       const own = piped.at(-1) ?? line;
       const task = line.match(/^(?:npx -y deno@2\.9\.6|deno) task (\w+)$/);
+      const fuzz = line.match(/^deno task fuzz (\S+)/);
       const script = line.replace(/^\w+=\S+ /, "")
         .match(/^deno run (?:-A|--no-lock| )+(bench\/\w+\.ts)(.*)$/);
       if (CLI.test(own)) {
@@ -79,6 +81,8 @@ Deno.test("every command of every page is one that there is, with flags that it 
         known++;
       } else if (task) {
         assert(Object.hasOwn(tasks, task[1]), where);
+      } else if (fuzz) {
+        assert(["--list", ...targetNames()].includes(fuzz[1]), where);
       } else if (script) {
         await Deno.stat(join(root, script[1]));
         for (const [, flag] of script[2].matchAll(/ --([a-z-]+)/g)) {

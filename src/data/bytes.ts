@@ -32,6 +32,8 @@ export interface FileBytes {
   /** Whether the bytes are not those of the file on disk. */
   compressed: boolean;
   chunks: AsyncGenerator<Uint8Array, void, void>;
+  /** Ends reading, also where none of the chunks was asked for. */
+  close(): Promise<void>;
 }
 
 /**
@@ -140,7 +142,7 @@ async function* readChunks(path: string): AsyncGenerator<Uint8Array, void, void>
 /** The first bytes of a stream, and the stream with them. */
 async function peek(
   chunks: AsyncGenerator<Uint8Array, void, void>,
-): Promise<Pick<FileBytes, "head" | "chunks">> {
+): Promise<Pick<FileBytes, "head" | "chunks" | "close">> {
   const first: Uint8Array[] = [];
   let length = 0;
   while (length < HEAD_BYTES) {
@@ -163,5 +165,10 @@ async function peek(
       await chunks.return();
     }
   })();
-  return { head: head.subarray(0, HEAD_BYTES), chunks: again };
+  // A generator that was not started yet ends without its last block, so both are ended.
+  const close = async () => {
+    await again.return();
+    await chunks.return();
+  };
+  return { head: head.subarray(0, HEAD_BYTES), chunks: again, close };
 }

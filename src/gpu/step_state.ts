@@ -81,7 +81,7 @@ export class StepState implements Disposable {
   constructor(device: Device, betas: Betas) {
     this.#device = device;
     this.betas = betas;
-    const allocate = (bytes: number, label: string) => device.allocate(bytes, label);
+    const allocate = (bytes: number, label: string) => device.allocate(bytes, label, "model");
     [this.inputs, this.results, this.ring] = device.allOrNothing(() => [
       allocate(INPUTS_BYTES, "step inputs"),
       allocate(RESULTS_BYTES, "step results"),

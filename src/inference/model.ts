@@ -1,9 +1,10 @@
 /**
- * A LLaMA-family model: its folder, its tokenizer, and its layers on the GPU.
+ * A language model: its folder, its tokenizer, and its layers on the GPU.
  *
  * @module
  */
 
+import { noticeOnConsole } from "../printable.ts";
 import { checkInteger } from "../checks.ts";
 import { firstOf, rowsOf } from "../gpu/buffers.ts";
 import { type Device, internalDevice, requestDevice } from "../gpu/public_device.ts";
@@ -93,7 +94,7 @@ export class Model implements Disposable {
    * @throws {DeviceError} if no device is given and there is no GPU.
    */
   static async load(folder: string, options: ModelOptions = {}): Promise<Model> {
-    const { device, chatTemplate, signal, onNotice = console.warn } = options;
+    const { device, chatTemplate, signal, onNotice = noticeOnConsole } = options;
     if (device) internalDevice(device); // an error before anything is read
     using opened = new DisposableStack();
     const files = opened.use(await ModelFiles.open(folder, { chatTemplate, signal }));

@@ -158,23 +158,27 @@ export class JsonFields {
     return this.has(name) ? this.json[name] : undefined;
   }
 
-  /** An integer of at least `min`. */
-  integer(name: string, min: number, fallback?: number): number {
+  /** An integer from `min` to `max`. */
+  integer(name: string, min: number, fallback?: number, max = Infinity): number {
     return this.#read(
       name,
-      `an integer of at least ${min}`,
+      max === Infinity ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`,
       fallback,
-      (value) => Number.isSafeInteger(value) && (value as number) >= min,
+      (value) => Number.isSafeInteger(value) && (value as number) >= min && value as number <= max,
     );
   }
 
-  /** A finite number above zero. */
-  positive(name: string, fallback?: number): number {
+  /** A number above zero, in a range within which it and its inverse are numbers of f32. */
+  positive(
+    name: string,
+    fallback?: number,
+    [least, most]: readonly [least: number, most: number] = [1e-30, 1e30],
+  ): number {
     return this.#read(
       name,
-      "a positive number",
+      `a number from ${least} to ${most}`,
       fallback,
-      (value) => Number.isFinite(value) && (value as number) > 0,
+      (value) => typeof value === "number" && value >= least && value <= most,
     );
   }
 

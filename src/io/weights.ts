@@ -171,7 +171,7 @@ async function openShards(
   try {
     for (const [tensor, shard] of Object.entries(weightMap)) {
       // A path would let an index from elsewhere read outside of its folder.
-      if (typeof shard !== "string" || shard !== basename(shard) || shard.startsWith(".")) {
+      if (typeof shard !== "string" || !/^[^.]/.test(shard) || shard !== basename(shard)) {
         throw new FileError(
           `Cannot read "${indexPath}": it places "${tensor}" in ${showJson(shard)}, which is not ` +
             `the name of a file in its folder; fetch the index again`,

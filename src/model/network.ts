@@ -198,7 +198,9 @@ export class Network implements passes.Decoder, Disposable {
   /** Frees the memory for steps and every recorded program. */
   release(): void {
     this.#generation++;
-    for (const program of this.#programs.values()) program.then((p) => p[Symbol.dispose]());
+    for (const program of this.#programs.values()) {
+      program.then((it) => it[Symbol.dispose](), () => {}); // one that failed was disposed of
+    }
     this.#programs.clear();
     this.#activations?.[Symbol.dispose]();
     this.#activations = null;
@@ -322,7 +324,11 @@ export class Network implements passes.Decoder, Disposable {
     if (!prepared) {
       const program = new Program(this.device);
       record(program);
-      prepared = program.prepare();
+      prepared = program.prepare().catch((error) => {
+        this.#programs.delete(key);
+        program[Symbol.dispose]();
+        throw error;
+      });
       this.#programs.set(key, prepared);
     }
     return prepared;

@@ -79,7 +79,7 @@ export class DivergenceWatch {
    * The error that ends the run, if its model is lost.
    *
    * @param ending Whether no step follows: the steps there were must do, then.
-   * @param checkpoint The name of the newest checkpoint; null for none.
+   * @param checkpoint The newest checkpoint; null for none.
    */
   error(ending: boolean, checkpoint: string | null): TrainingError | null {
     const enough = ending ? Math.min(STEPS, Math.floor(this.#seen / 2)) : LOST_STEPS;

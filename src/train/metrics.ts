@@ -115,7 +115,7 @@ export function findBadStep(measured: readonly StepMetrics[]): StepMetrics | und
 export interface BadStepContext {
   /** Whether no step of this process was before it, so that nothing was trained. */
   isFirst: boolean;
-  /** The name of the newest checkpoint; null for none. */
+  /** The newest checkpoint; null for none. */
   checkpoint: string | null;
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { noticeOnConsole } from "../printable.ts";
 import type { Batch, LoaderPosition } from "../data/types.ts";
 import type { FalqonError } from "../errors.ts";
 import type { Claim } from "./claim.ts";
@@ -111,8 +112,8 @@ export class Stepper {
     const entries = this.#pending.join(measured);
     const bad = findBadStep(measured);
     const good = bad ? entries.filter(({ step }) => step < bad.step) : entries;
-    this.#divergence.look(good, this.#setup.source.onNotice ?? console.warn);
-    const checkpoint = this.#files.newest;
+    this.#divergence.look(good, this.#setup.source.onNotice ?? noticeOnConsole);
+    const checkpoint = this.#files.kept?.folder ?? null;
     const error = bad
       ? notFinite(bad, { isFirst: bad.step === this.#begun + 1, checkpoint })
       : this.#divergence.error(ending, checkpoint);

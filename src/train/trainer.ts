@@ -7,12 +7,13 @@
 import type { Dataset } from "../data/dataset.ts";
 import { dataWarnings } from "../data/statistics.ts";
 import type { LoaderStatistics } from "../data/types.ts";
-import { ModelError, OptionError, TrainingError } from "../errors.ts";
+import { type KeptCheckpoint, ModelError, OptionError, TrainingError } from "../errors.ts";
 import { evaluate, type Evaluation } from "../inference/evaluate.ts";
 import type { Model } from "../inference/model.ts";
 import { saveNetwork, type SaveOptions, type SaveResult } from "../inference/save_model.ts";
 import { Claim } from "./claim.ts";
 import { Evaluations } from "./evaluations.ts";
+import { tellingKept, withKept } from "./kept.ts";
 import type { HeldOutLoss, TrainingMetrics } from "./metrics.ts";
 import {
   type Abortable,
@@ -111,6 +112,11 @@ export class Trainer implements Disposable {
     return patience > 0 && this.#evaluations.sinceBest >= patience;
   }
 
+  /** The newest checkpoint that was written or gone on from; null for none. */
+  get kept(): KeptCheckpoint | null {
+    return this.#files.kept;
+  }
+
   /** Counters of the data read so far. */
   get dataStatistics(): LoaderStatistics {
     return this.#setup.loader.statistics;
@@ -136,7 +142,7 @@ export class Trainer implements Disposable {
   async *run({ signal }: Abortable = {}): AsyncGenerator<TrainingMetrics, void, void> {
     this.#claim.expect();
     this.#expectIdle();
-    this.#running = true;
+    this.#running = this.#files.isBusy = true;
     this.#stopped = new AbortController();
     const { logEvery, evalEvery } = this.options;
     const { schedule } = this.#files;
@@ -170,10 +176,13 @@ export class Trainer implements Disposable {
         }
         if (schedule.isOn && this.#files.savedStep !== this.step) await this.checkpoint();
       }
+      await this.#files.sync();
       if (failure !== null) throw failure.error;
+    } catch (error) {
+      throw withKept(error, this);
     } finally {
       await batches.return();
-      this.#running = false;
+      this.#running = this.#files.isBusy = false;
     }
   }
 
@@ -212,7 +221,8 @@ export class Trainer implements Disposable {
     this.#claim.expect();
     const rows = data ?? this.#setup.source.evalData;
     if (!rows) throw new OptionError("Cannot evaluate without rows: give data, or evalData");
-    const result = await evaluate(this.model, rows, { ...evaluationShape(this.options), signal });
+    const shape = { ...evaluationShape(this.options), signal };
+    const result = await tellingKept(this, evaluate(this.model, rows, shape));
     if (!data) await this.#files.appendLoss(this.#evaluations.add(this.step, result));
     return result;
   }
@@ -227,7 +237,8 @@ export class Trainer implements Disposable {
    */
   async save(folder: string, options: SaveOptions = {}): Promise<SaveResult> {
     this.#claim.expect();
-    return await saveNetwork(this.#setup.network, this.model.files, folder, options);
+    const { network } = this.#setup;
+    return await tellingKept(this, saveNetwork(network, this.model.files, folder, options));
   }
 
   /**
@@ -239,7 +250,7 @@ export class Trainer implements Disposable {
    */
   async checkpoint(): Promise<void> {
     this.#claim.expect();
-    await this.#files.save(this.#stepper.standing);
+    await tellingKept(this, this.#files.save(this.#stepper.standing));
     this.#stepper.startClock();
   }
 
@@ -256,7 +267,7 @@ export class Trainer implements Disposable {
     this.#expectIdle();
     const { best } = this;
     if (best === null || best.step === this.step) return best;
-    this.#stepper.goTo(await this.#files.restore(best.step));
+    this.#stepper.goTo(await tellingKept(this, this.#files.restore(best.step)));
     return best;
   }
 
