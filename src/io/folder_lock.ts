@@ -8,10 +8,10 @@
  * @module
  */
 
-import { dirname, join, resolve } from "node:path";
+import { join } from "node:path";
 import { OptionError, TrainingError } from "../errors.ts";
 import { makeFolder } from "./atomic.ts";
-import { exists } from "./exists.ts";
+import { missingFolders } from "./exists.ts";
 import { toFileError } from "./file_error.ts";
 
 /** Name of the file that is locked. */
@@ -54,8 +54,7 @@ export class FolderLock implements Disposable {
    * @throws {FileError} if the folder cannot be written.
    */
   static async take(folder: string, onNotice?: (notice: string) => void): Promise<FolderLock> {
-    const made: string[] = [];
-    for (let at = resolve(folder); !await exists(at); at = dirname(at)) made.push(at);
+    const made = await missingFolders(folder);
     for (let tries = 0;; tries++) {
       await makeFolder(folder);
       try {
