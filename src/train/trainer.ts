@@ -174,7 +174,7 @@ export class Trainer implements Disposable {
           if (error instanceof ModelError) throw error; // such a model is not to be kept
           failure = { error };
         }
-        if (schedule.isOn && this.#files.savedStep !== this.step) await this.checkpoint();
+        if (schedule.isOn) await this.#files.finish(this.#stepper.standing);
       }
       await this.#files.sync();
       if (failure !== null) throw failure.error;
