@@ -1,5 +1,5 @@
 /**
- * Fine-tunes LLaMA-family models on any GPU, from TypeScript: FALQON (FP8 adapters merged into the
+ * Fine-tunes language models on any GPU, from TypeScript: FALQON (FP8 adapters merged into the
  * backbone, arXiv 2510.24061), LoRA and full training, with WGSL kernels on WebGPU.
  *
  * @example Fine-tune a model and save it in FP8
@@ -123,6 +123,7 @@ export { type MergeFormat, mergeModel, type MergeOptions } from "./src/inference
 export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
 export type { HeldOutLoss, TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";
+export { type RestartFrom, restartOnDeviceLost, type RestartOptions } from "./src/train/restart.ts";
 export { useCheckpoint } from "./src/train/use_checkpoint.ts";
 export {
   findLearningRate,

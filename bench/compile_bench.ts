@@ -62,7 +62,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   for (const { name, code } of dry.kernels()) {
     const kernel = new Kernel(device.gpu, name, code);
     const started = performance.now();
-    await device.wait(kernel.compile());
+    await device.wait(() => kernel.compile());
     times.push({ name, lines: code.split("\n").length, ms: performance.now() - started });
   }
   times.sort((a, b) => b.ms - a.ms);

@@ -1,8 +1,9 @@
 /**
- * Runs the tests, each folder of them in a process of its own, and continues where a process dies.
+ * Runs the tests, a few files of a folder per process and a process per core, and continues where a process dies.
  *
- * A driver can take down the process that uses it, and with it the results of what had run. So every file of the folder
- * is then run once more, each in a process of its own. What merely fails is not run again.
+ * A driver can take down the process that uses it, and with it the results of what had run. So every file of that process
+ * is then run once more, each in a process of its own. What merely fails is not run again. What a process prints is shown
+ * when it has ended.
  *
  * Run: `deno run -A scripts/run_tests.ts [options of deno test] [files and folders]`, by default
  * all of `tests/`. Write an option's value after `=`.
@@ -30,6 +31,11 @@ const CRASHES: Readonly<Record<number, Deno.Signal>> = {
  * it wins (the tests of the trainer: 20.6 in place of 24.3 s of processor time).
  */
 const ENV: Record<string, string> = Deno.env.has("LP_NUM_THREADS") ? {} : { LP_NUM_THREADS: "0" };
+
+/** Files per process: enough to share its start, few enough that the last process does not run alone for long. */
+const FILES = 4;
+/** Processes at once, one per core; more than these would want gigabytes. */
+const PROCESSES = Math.min(navigator.hardwareConcurrency, 8);
 
 /** How a process ended. */
 export interface Ending extends Deno.CommandStatus {
@@ -72,7 +78,7 @@ async function runTogether(files: readonly string[], flags: readonly string[]): 
   return outcome;
 }
 
-/** Runs `deno test` in a process of its own, and shows its output as it comes. */
+/** Runs `deno test` in a process of its own, and shows its output once it has ended. */
 async function denoTest(
   files: readonly string[],
   flags: readonly string[],
@@ -81,18 +87,20 @@ async function denoTest(
   const path = join(folder, "results.xml");
   try {
     const args = ["test", "-A", ...flags, `--junit-path=${path}`, ...files];
-    const child = new Deno.Command(Deno.execPath(), { args, env: ENV, stderr: "piped" }).spawn();
-    let stderr = "";
-    const decoder = new TextDecoder();
-    for await (const bytes of child.stderr) {
-      Deno.stderr.writeSync(bytes);
-      stderr += decoder.decode(bytes, { stream: true });
-    }
-    const results = (await child.status, await Deno.readTextFile(path).catch(() => null));
-    return { ...await child.status, stderr, results: results === null ? [] : [results] };
+    const output = await new Deno.Command(Deno.execPath(), { args, env: ENV }).output();
+    show(output.stdout, Deno.stdout);
+    show(output.stderr, Deno.stderr);
+    const { success, code, signal } = output;
+    const stderr = new TextDecoder().decode(output.stderr);
+    const results = await Deno.readTextFile(path).catch(() => null);
+    return { success, code, signal, stderr, results: results === null ? [] : [results] };
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+function show(bytes: Uint8Array, on: { writeSync(bytes: Uint8Array): number }): void {
+  for (let shown = 0; shown < bytes.length;) shown += on.writeSync(bytes.subarray(shown));
 }
 
 /** Results of a file that report only that its process died. */
@@ -144,6 +152,14 @@ async function findTests(paths: readonly string[]): Promise<string[]> {
   return found.sort();
 }
 
+/** Files in groups of at most {@linkcode FILES}. */
+function chunks(files: readonly string[]): string[][] {
+  return Array.from(
+    { length: Math.ceil(files.length / FILES) },
+    (_, i) => files.slice(i * FILES, (i + 1) * FILES),
+  );
+}
+
 /** Runs the tests that a command line asks for. */
 async function main(words: readonly string[]): Promise<boolean> {
   const paths = words.filter((word) => !word.startsWith("-"));
@@ -161,13 +177,19 @@ async function main(words: readonly string[]): Promise<boolean> {
     flags.push("--no-check");
   }
 
-  let passed = true;
-  const results: string[] = [];
-  for (const folder of Object.values(Object.groupBy(files, dirname))) {
-    const outcome = await runTogether(folder!, flags);
-    passed &&= outcome.success;
-    results.push(...outcome.results);
-  }
+  const waiting = Object.values(Object.groupBy(files, dirname)).flatMap((folder) =>
+    chunks(folder!)
+  );
+  const outcomes: Outcome[] = [];
+  let next = 0;
+  const work = async () => {
+    for (let i = next++; i < waiting.length; i = next++) {
+      outcomes[i] = await runTogether(waiting[i], flags);
+    }
+  };
+  await Promise.all(Array.from({ length: PROCESSES }, work));
+  const passed = outcomes.every(({ success }) => success);
+  const results = outcomes.flatMap((outcome) => outcome.results);
   const merged = merge(results);
   if (junit !== undefined) await Deno.writeTextFile(junit, merged);
   console.log(`${passed ? "ok" : "FAILED"}: ${countTests(merged)}`);

@@ -1,10 +1,42 @@
 /**
- * Checks of option values, each one sentence with the value found and the values wanted.
+ * Checks of option values, each one sentence with the value found and the values wanted. Options come
+ * from programs without types too, so a value may be anything.
  *
  * @module
  */
 
 import { OptionError } from "./errors.ts";
+
+/** The most that numbers may be which kernels take in f32. */
+const LARGEST = 2 ** 127;
+
+/**
+ * The most tokens of a micro-batch: rows of 64 values in f32 are then 4 GiB, more than any GPU binds.
+ */
+const MOST_TOKENS = 2 ** 24;
+
+/** A value in a message. */
+function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 80));
+  const isPlain = typeof value !== "object" && typeof value !== "function";
+  if (isPlain || value === null) return String(value);
+  return Array.isArray(value) ? "an array" : `a ${typeof value}`;
+}
+
+/** A value of an option with a few words. */
+function showWord(value: unknown): string {
+  return typeof value === "string" ? `"${value.slice(0, 80)}"` : show(value);
+}
+
+/**
+ * Refuses a value.
+ *
+ * @param wanted What it must be, such as `a number above 0`.
+ * @throws {OptionError} always.
+ */
+export function refuseValue(name: string, value: unknown, wanted: string): never {
+  throw new OptionError(`Cannot use ${name} ${show(value)}: give ${wanted}`);
+}
 
 /**
  * Checks a whole number.
@@ -14,18 +46,39 @@ import { OptionError } from "./errors.ts";
 export function checkInteger(name: string, value: number, least: number, most = Infinity): void {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return;
   const range = most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`;
-  throw new OptionError(`Cannot use ${name} ${value}: give a whole number ${range}`);
+  refuseValue(name, value, `a whole number ${range}`);
 }
 
 /**
  * Checks a number.
  *
- * @throws {OptionError} if it is not from `least` on and below `below`.
+ * @throws {OptionError} if it is not from `least` on and below `below`, or is beyond f32.
  */
 export function checkNumber(name: string, value: number, least: number, below = Infinity): void {
-  if (value >= least && value < below) return;
+  if (typeof value === "number" && value >= least && value < Math.min(below, LARGEST)) return;
   const range = below === Infinity ? `of at least ${least}` : `from ${least} to below ${below}`;
-  throw new OptionError(`Cannot use ${name} ${value}: give a finite number ${range}`);
+  const kind = value >= LARGEST ? "number that f32 holds," : "finite number";
+  refuseValue(name, value, `a ${kind} ${range}`);
+}
+
+/**
+ * Checks a switch.
+ *
+ * @throws {OptionError} if it is neither true nor false.
+ */
+export function checkBoolean(name: string, value: boolean): void {
+  if (typeof value === "boolean") return;
+  refuseValue(name, value, "true or false");
+}
+
+/**
+ * Checks a text, such as a path.
+ *
+ * @throws {OptionError} if it is none, or empty.
+ */
+export function checkText(name: string, value: string): void {
+  if (typeof value === "string" && value !== "") return;
+  refuseValue(name, value, "a text that is not empty");
 }
 
 /**
@@ -35,7 +88,32 @@ export function checkNumber(name: string, value: number, least: number, below = 
  */
 export function checkOneOf(name: string, value: string, allowed: readonly string[]): void {
   if (allowed.includes(value)) return;
-  throw new OptionError(`Cannot use ${name} "${value}": give one of ${allowed.join(", ")}`);
+  throw new OptionError(`Cannot use ${name} ${showWord(value)}: give one of ${allowed.join(", ")}`);
+}
+
+/**
+ * Checks the shape of a micro-batch.
+ *
+ * @throws {OptionError} for numbers that are out of range, or more tokens than any GPU takes at a time.
+ */
+export function checkBatch(batchSize: number, sequenceLength: number): void {
+  checkInteger("batchSize", batchSize, 1);
+  checkInteger("sequenceLength", sequenceLength, 2);
+  if (batchSize * sequenceLength <= MOST_TOKENS) return;
+  throw new OptionError(
+    `Cannot use batchSize ${batchSize} with sequenceLength ${sequenceLength} as no GPU takes more than ` +
+      `${MOST_TOKENS} tokens at a time: reduce one of the two`,
+  );
+}
+
+/**
+ * Checks that options are an object.
+ *
+ * @throws {OptionError} if they are not.
+ */
+export function checkObject(owner: string, options: unknown): void {
+  if (typeof options === "object" && options !== null && !Array.isArray(options)) return;
+  throw new OptionError(`Cannot use ${show(options)} as options of ${owner}: give an object`);
 }
 
 /**
@@ -43,7 +121,7 @@ export function checkOneOf(name: string, value: string, allowed: readonly string
  *
  * @param owner Whose options they are, for the message.
  * @param renamed What earlier names are called now.
- * @throws {OptionError} for a name that is not among `known`.
+ * @throws {OptionError} for a name that is not among `known`, or if the options are no object.
  */
 export function checkKnown(
   owner: string,
@@ -51,10 +129,13 @@ export function checkKnown(
   known: readonly string[],
   renamed: Readonly<Record<string, string>> = {},
 ): void {
+  checkObject(owner, options);
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown === undefined) return;
   const remedy = Object.hasOwn(renamed, unknown)
     ? `it is called ${renamed[unknown]} now`
     : `it has ${known.join(", ")}`;
-  throw new OptionError(`There is no option "${unknown}" of ${owner}: ${remedy}`);
+  throw new OptionError(
+    `There is no option ${showWord(unknown)} of ${owner}: ${remedy}`,
+  );
 }

@@ -5,10 +5,20 @@
  * @module
  */
 
+import { printable } from "./printable.ts";
+
 /** The base of all errors thrown on purpose by this package. */
 export class FalqonError extends Error {
   /** The name of the concrete class. */
   override name: string = this.constructor.name;
+
+  /**
+   * Makes an error. What its message quotes from files and answers is shown with control characters
+   * escaped, since messages go to terminals.
+   */
+  constructor(message?: string, options?: ErrorOptions) {
+    super(message === undefined ? message : printable(message), options);
+  }
 }
 
 /** An option, flag or argument has a value that cannot be used. */
@@ -25,6 +35,25 @@ export class ModelError extends FalqonError {}
 
 /** No suitable GPU, or a request beyond what the GPU can hold or do. */
 export class DeviceError extends FalqonError {}
+
+/** A checkpoint that a run can go on from. */
+export interface KeptCheckpoint {
+  /** Optimizer steps done in it. */
+  step: number;
+  /** Where it is. */
+  folder: string;
+}
+
+/**
+ * The GPU is gone in the middle of work: its driver reset it, or something destroyed it. Everything on
+ * it is lost; another device may work.
+ */
+export class DeviceLostError extends DeviceError {
+  /** Steps that a trainer had done; null where none was at work. */
+  step: number | null = null;
+  /** What is kept of its run; null for nothing. */
+  kept: KeptCheckpoint | null = null;
+}
 
 /** Training met a state it must not continue from, such as a NaN loss. */
 export class TrainingError extends FalqonError {}

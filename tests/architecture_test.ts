@@ -9,6 +9,7 @@ const root = new URL("../", import.meta.url).pathname;
  * The floors of `src/`, each built on those below. Those of one line are neighbours, which do not import each other.
  */
 const FLOORS: readonly string[][] = [
+  ["printable.ts"],
   ["errors.ts"],
   ["checks.ts"],
   ["numerics"],
@@ -137,7 +138,7 @@ Deno.test("every file of tests stands in the folder of what it tests", async () 
   const homes = [...folders].map((folder) => folder.replace(/^tests\/?/, ""));
   const known = new Set([
     "", // of the package as a whole
-    ...["bench", "scripts", "examples", "examples/tiny", "oracle", "golden"],
+    ...["bench", "scripts", "fuzz", "examples", "examples/tiny", "oracle", "golden"],
     ...product.map((path) => dirname(path).replace(/^src\//, "")),
   ]);
   assertEquals(homes.filter((folder) => !known.has(folder)), []);

@@ -7,6 +7,7 @@
 
 import { report, UsageError } from "../../src/cli/errors.ts";
 import { type FlagTable, type FlagValues, parseFlags } from "../../src/cli/flags.ts";
+import { listFlags } from "../../src/cli/help.ts";
 import { processTerminal, type Terminal } from "../../src/cli/terminal.ts";
 
 /** The work of a script: words of the command line in, output to the terminal. */
@@ -23,7 +24,7 @@ export async function runScript(script: Script): Promise<void> {
 }
 
 /**
- * Reads the words of a command line that has flags only.
+ * Reads the words of a command line that has flags only. `--help` lists them and ends the process.
  *
  * @throws {UsageError} for anything else.
  */
@@ -32,6 +33,10 @@ export function readFlags<F extends FlagTable>(
   flags: F,
   terminal: Terminal = processTerminal(),
 ): FlagValues<F> {
+  if (args.includes("--help")) {
+    terminal.stdout(listFlags(flags).trimStart());
+    Deno.exit(0);
+  }
   const hint = (text: string) => terminal.stderr(`note: ${text}\n`);
   const { values, words } = parseFlags(args, flags, hint);
   if (words.length > 0) {

@@ -112,7 +112,7 @@ async function answer(
   using _ = terminal.onInterrupt(() => stop.abort());
   try {
     for await (const piece of chat.send(said, { ...options, signal: stop.signal })) {
-      terminal.stdout(piece);
+      terminal.generated(piece);
     }
     terminal.stdout("\n");
     if (chat.wasCut) {

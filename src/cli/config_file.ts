@@ -7,8 +7,8 @@
 import { parse as parseYaml } from "@std/yaml";
 import { extname } from "node:path";
 import { FileError } from "../errors.ts";
-import { toFileError } from "../io/file_error.ts";
 import { isJsonObject, readJson, showJson } from "../io/json.ts";
+import { LARGEST_WRITTEN, readTextFile } from "../io/text_file.ts";
 import { type FlagTable, type FlagValues, type OnHint, readOptions } from "./flags.ts";
 import { translateKeys } from "./other_names.ts";
 
@@ -25,7 +25,7 @@ export async function readConfigFile<F extends FlagTable>(
   onHint?: OnHint,
 ): Promise<FlagValues<F>> {
   const yaml = [".yaml", ".yml"].includes(extname(path).toLowerCase());
-  const content = yaml ? await readYaml(path) : await readJson(path);
+  const content = yaml ? await readYaml(path) : await readJson(path, LARGEST_WRITTEN);
   if (!isJsonObject(content)) {
     throw new FileError(
       `Cannot use "${path}" as its content is ${showJson(content)}: ` +
@@ -41,17 +41,21 @@ export async function readConfigFile<F extends FlagTable>(
   );
 }
 
+/** Some texts take the YAML parser time that grows with the square of their length. */
+const LARGEST_YAML = 1 << 16;
+
 async function readYaml(path: string): Promise<unknown> {
-  let text: string;
+  const text = await readTextFile(path, LARGEST_YAML);
   try {
-    text = await Deno.readTextFile(path);
+    // The values of JSON only: no dates, no bytes, and no merged mappings, which can be any size.
+    return parseYaml(text, { schema: "core" });
   } catch (error) {
-    throw toFileError("read", path, error);
-  }
-  try {
-    return parseYaml(text);
-  } catch (error) {
-    const { message } = error as Error;
+    const message = error instanceof RangeError ? "it is nested too deeply" : messageOf(error);
     throw new FileError(`Cannot read "${path}" as YAML: ${message}; repair the file`);
   }
+}
+
+/** What the parser says, without the line of the text that it shows below. */
+function messageOf(error: unknown): string {
+  return (error as Error).message.split(/:?\n/)[0];
 }

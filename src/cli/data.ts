@@ -5,7 +5,7 @@
  */
 
 import { Dataset } from "../data/dataset.ts";
-import { type ShownSegment, showRows } from "../data/preview.ts";
+import { showRows } from "../data/preview.ts";
 import { ModelFiles } from "../inference/model_files.ts";
 import { needed } from "./command.ts";
 import { UsageError } from "./errors.ts";
@@ -71,14 +71,10 @@ export async function showDataset(
   if (count > 0) {
     for await (const row of showRows(data, tokenizer, { ...options, sequenceLength, vocabSize })) {
       terminal.stdout(`--- ${++shown}: ${row.tokens} tokens, ${row.targets} of them targets\n`);
-      terminal.stdout(row.segments.map((it) => marked(it, terminal)).join("") + "\n");
+      for (const { text, target } of row.segments) terminal.stdout(text, target);
+      terminal.stdout("\n");
       if (shown >= count) break;
     }
   }
   return 0;
-}
-
-function marked({ text, target }: ShownSegment, { styled }: Terminal): string {
-  if (!target) return text;
-  return styled ? `\x1b[32m${text}\x1b[0m` : `⟦${text}⟧`;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { printable } from "../printable.ts";
 import type { FetchProgress } from "../io/hub/snapshot.ts";
 import { formatBytes, formatDuration } from "./format.ts";
 import type { Terminal } from "./terminal.ts";
@@ -11,8 +12,6 @@ import type { Terminal } from "./terminal.ts";
 const BAR_WIDTH = 20;
 /** Milliseconds between two pictures of the bar. */
 const INTERVAL = 100;
-/** Escape sequence: what an earlier, longer line left to the right of the cursor goes. */
-const CLEAR_TO_END = "\x1b[K";
 
 /** Shows how a transfer is getting on. Nothing is shown where nothing has to be moved. */
 export class DownloadBar implements Disposable {
@@ -77,6 +76,6 @@ export class DownloadBar implements Disposable {
     const text = `[${bar}] ${formatBytes(bytes)} of ${
       formatBytes(totalBytes)
     }${left}  ${this.#what}`;
-    this.#terminal.stderr(`\r${text.slice(0, this.#terminal.columns!)}${CLEAR_TO_END}`);
+    this.#terminal.draw("\r", printable(text).slice(0, this.#terminal.columns!));
   }
 }

@@ -60,6 +60,6 @@ function progressOn(terminal: Terminal, file: string) {
     begun = true;
     if (terminal.columns === null) return;
     const text = `writing, ${formatBytes(done)} of ${formatBytes(total)}`;
-    terminal.stderr(`\r\x1b[K${done < total ? text : ""}`);
+    terminal.draw("\r", done < total ? text : "");
   };
 }

@@ -39,8 +39,8 @@ export const generate: Command = command({
     await using device = await openDevice(values, terminal);
     const chatTemplate = await chosenTemplate(values);
     using model = await loadRunnable(values, device, terminal, { chatTemplate });
-    for await (const piece of model.generate(prompt, values)) terminal.stdout(piece);
-    terminal.stdout("\n");
+    for await (const piece of model.generate(prompt, values)) terminal.generated(piece);
+    terminal.generated("\n");
   },
 });
 

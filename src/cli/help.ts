@@ -5,7 +5,7 @@
  */
 
 import type { Command } from "./command_type.ts";
-import { type Flag, kebabCase } from "./flags.ts";
+import { type Flag, type FlagTable, kebabCase } from "./flags.ts";
 
 /** How the command line is started; usage lines begin with it. */
 const PROGRAM = "deno run -A jsr:@falqon/webgpu/cli";
@@ -15,7 +15,12 @@ const WIDTH = 100;
 
 /** The help of one command. */
 export function helpOf({ usage, summary, flags }: Command): string {
-  const lines = [summary + ".", "", `Usage: ${PROGRAM} ${usage}`];
+  return `${summary}.\n\nUsage: ${PROGRAM} ${usage}\n${listFlags(flags)}`;
+}
+
+/** The flags of a table under their headings, an empty line before each heading. */
+export function listFlags(flags: FlagTable): string {
+  const lines: string[] = [];
   let heading: string | undefined;
   for (const [name, flag] of Object.entries(flags)) {
     const group = flag.group ?? "Other options";
@@ -28,7 +33,7 @@ export function helpOf({ usage, summary, flags }: Command): string {
 /** The help of the whole command line. */
 export function overview(commands: readonly Command[]): string {
   return [
-    "Fine-tunes LLaMA-family models with FALQON, LoRA or in full, on any GPU with WebGPU.",
+    "Fine-tunes language models with FALQON, LoRA or in full, on any GPU with WebGPU.",
     "",
     `Usage: ${PROGRAM} COMMAND [options]`,
     "",

@@ -69,7 +69,8 @@ export async function locateModel(
   { what = "model", weights = true }: { what?: "model" | "adapter"; weights?: boolean } = {},
 ): Promise<string> {
   const repo = parseModelName(text);
-  if (await exists(text)) return takePath(text, repo !== null, terminal);
+  const isPath = repo === null ? await exists(text) : await isSeen(text);
+  if (isPath) return takePath(text, repo !== null, terminal);
   if (repo === null) {
     throw new FileError(
       `Cannot find the ${what} "${text}": there is no such folder, and names on the hub are as ` +
@@ -113,7 +114,18 @@ export async function lastingName(name: string): Promise<string> {
 
 /** Whether a path is there, or the folder before a colon and the name of a split. */
 async function isHere(text: string): Promise<boolean> {
-  return await exists(text) || await exists(text.replace(/:[^:]*$/, ""));
+  return await isSeen(text) || await isSeen(text.replace(/:[^:]*$/, ""));
+}
+
+/** Whether there is such a path that Deno allows to look at: any other is the hub's. */
+async function isSeen(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) return false;
+    return await exists(path);
+  }
 }
 
 /** A model's folder as people know it: by its name on the hub if it is in the cache. */

@@ -75,7 +75,7 @@ function progressOn(terminal: Terminal): (done: number, total: number) => void {
   return (done, total) => {
     if (terminal.columns === null) return;
     const text = `merging, ${formatCount(done)} of ${formatCount(total)} tensors written`;
-    terminal.stderr(`\r\x1b[K${done + 1 < total ? text : ""}`);
+    terminal.draw("\r", done + 1 < total ? text : "");
   };
 }
 

@@ -5,19 +5,15 @@
  */
 
 import { DataError } from "../errors.ts";
-import { toFileError } from "../io/file_error.ts";
-import { isJsonObject, showJson } from "../io/json.ts";
+import { isJsonObject, parseJson, showJson } from "../io/json.ts";
+import { readTextFile } from "../io/text_file.ts";
 import type { ChatMessage } from "../io/tokenizer.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The text of a file, or of standard input for `-`. */
 export async function readText(path: string, terminal: Terminal): Promise<string> {
   if (path === "-") return await terminal.input?.readAll() ?? "";
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    throw toFileError("read", path, error);
-  }
+  return await readTextFile(path);
 }
 
 /**
@@ -31,7 +27,7 @@ export async function readMessages(path: string, terminal: Terminal): Promise<Ch
   const wanted = 'give [{"role": "user", "content": "…"}], or an object that has such messages';
   let json: unknown;
   try {
-    json = JSON.parse(await readText(path, terminal));
+    json = parseJson(await readText(path, terminal));
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new DataError(

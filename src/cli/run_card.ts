@@ -75,7 +75,7 @@ async function readLog(path: string): Promise<Partial<Facts>> {
 /** The command that repeats a run, on files of these names. */
 function commandOf(options: Record<string, unknown>): string {
   const flags = Object.entries(options).flatMap(([name, value]) => {
-    if (value === null || value === "") return [];
+    if (value === null || value === "" || !/^\w+$/.test(name)) return [];
     if (typeof value === "boolean") return [`--${value ? "" : "no-"}${kebabCase(name)}`];
     const isPath = ["model", "adapter", "data", "evalData"].includes(name);
     const values = isPath ? [value].flat().map(named) : [shownValue(value)];

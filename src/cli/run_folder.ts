@@ -5,20 +5,23 @@
  * @module
  */
 
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { OptionError } from "../errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
 import { CHAT_TEMPLATE_NAMES } from "../io/chat_templates.ts";
 import { exists } from "../io/exists.ts";
+import { toFileError } from "../io/file_error.ts";
 import { referenceTo } from "../io/hub/names.ts";
+import { FolderLock } from "../io/folder_lock.ts";
 import { expectWritable } from "../io/writable.ts";
 import { findCheckpoint, holdsRun } from "../train/checkpoint.ts";
+import { tidyFolder } from "../train/folder_order.ts";
 import { flattenOptions, groupedNames, groupOptions } from "../train/option_groups.ts";
 import { PLAIN_NAMES, type PlainOptions, type ResolvedOptions } from "../train/options.ts";
 import { readConfigFile } from "./config_file.ts";
 import { UsageError } from "./errors.ts";
 import { lastingName } from "./located.ts";
-import { readOptions } from "./flags.ts";
+import { kebabCase, readOptions } from "./flags.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
 /** Name of the file of options in a run's folder. */
@@ -26,8 +29,8 @@ export const OPTIONS_FILE = "training_options.json";
 
 /** Flags that belong to one call of the command, or follow from where the file is. */
 const OF_ONE_CALL = [
-  ...["outputDir", "overwrite", "resumeFrom", "resumeAnyway", "showRows"] as const,
-  "findLearningRate",
+  ...["outputDir", "overwrite", "resumeFrom", "resumeAnyway", "resumeFallback"] as const,
+  ...["showRows", "findLearningRate"] as const,
 ] as const;
 
 /** The flags that are options of the trainer. */
@@ -54,28 +57,47 @@ function flagsOf(options: Readonly<Record<string, unknown>>): TrainValues {
   return readOptions(Object.fromEntries(flags), TRAIN_FLAGS, "the checkpoint");
 }
 
+/** The options of a resumed run, and where they are from. */
+export interface Resumed {
+  /** Those it was started with, under those given now. */
+  values: TrainValues;
+  /** What is read because the run's folder says so, as a sentence; null for nothing. */
+  named: string | null;
+}
+
 /**
- * The options of a resumed run: those it was started with, under those given now.
+ * The options of a resumed run.
  *
+ * @param folder Of the run.
  * @throws {FileError} if there is no checkpoint.
  * @throws {UsageError} if another output folder is given.
  */
 export async function resumedOptions(
   resumeFrom: string,
+  folder: string,
   given: TrainValues,
-): Promise<TrainValues> {
-  const { path, state } = await findCheckpoint(resumeFrom);
-  const folder = dirname(resolve(path));
-  await expectWritable(folder);
-  if (given.outputDir !== undefined && resolve(given.outputDir) !== folder) {
+): Promise<Resumed> {
+  if (given.outputDir !== undefined && resolve(given.outputDir) !== resolve(folder)) {
     throw new UsageError(
       `Cannot write to "${given.outputDir}" as the resumed run is in "${folder}": ` +
         "leave --output-dir out",
     );
   }
-  const stored = await optionsOfRun(folder) ??
-    { ...flagsOf(state.options), method: state.method as TrainValues["method"] };
-  return { ...stored, ...given, outputDir: folder };
+  let stored = await optionsOfRun(folder);
+  if (stored === null || !given.resumeFallback) {
+    const { state } = await findCheckpoint(resumeFrom, given.resumeFallback ? () => {} : undefined);
+    stored ??= { ...flagsOf(state.options), method: state.method as TrainValues["method"] };
+  }
+  const values = { ...stored, ...given, outputDir: folder };
+  return { values, named: namedBy(join(folder, OPTIONS_FILE), stored, given) };
+}
+
+/** Files that a run's folder names, which may be someone else's. */
+function namedBy(file: string, stored: TrainValues, given: TrainValues): string | null {
+  const parts = (["model", "adapter", "data", "evalData", "chatTemplate", "provider"] as const)
+    .filter((name) => stored[name] !== undefined && given[name] === undefined)
+    .map((name) => `${kebabCase(name)} ${[stored[name]].flat().join(" ")}`);
+  return parts.length === 0 ? null : `reading ${parts.join(", ")}, as "${file}" says`;
 }
 
 /** The options that a run in a folder was started with; null where the file is missing. */
@@ -110,19 +132,46 @@ export async function writeOptions(
 }
 
 /**
- * Makes sure that a new run does not fall over an earlier one, nor over the model that it trains.
+ * Takes the folder of a run, so that no other writes there, and puts in order what a killed run left.
+ *
+ * @throws {OptionError} if another run has it.
+ * @throws {FileError} if it cannot be written.
+ */
+export async function takeFolder(
+  folder: string,
+  onNotice: (notice: string) => void,
+): Promise<FolderLock> {
+  await expectWritable(folder);
+  const lock = (await FolderLock.take(folder, onNotice)).keep();
+  try {
+    await tidyFolder(folder);
+  } catch (error) {
+    lock[Symbol.dispose]();
+    throw error;
+  }
+  return lock;
+}
+
+/**
+ * Makes sure that a new run does not fall over the model that it trains.
  *
  * @throws {OptionError} if it would.
  */
-export async function expectFree(folder: string, model: string, overwrite: boolean): Promise<void> {
+export async function expectNotModel(folder: string, model: string): Promise<void> {
   if (await sameFolder(folder, model)) {
     throw new OptionError(
       `Cannot write to "${folder}" as it is the folder of the model to train: choose another ` +
         "--output-dir",
     );
   }
-  await expectWritable(folder);
-  if (overwrite) return;
+}
+
+/**
+ * Makes sure that a new run does not fall over an earlier one.
+ *
+ * @throws {OptionError} if it would.
+ */
+export async function expectFree(folder: string): Promise<void> {
   const found = await holdsRun(folder)
     ? "another run"
     : await exists(join(folder, "config.json"))
@@ -139,5 +188,9 @@ export async function expectFree(folder: string, model: string, overwrite: boole
 
 async function sameFolder(a: string, b: string): Promise<boolean> {
   if (!await exists(a) || !await exists(b)) return false;
-  return await Deno.realPath(a) === await Deno.realPath(b);
+  try {
+    return await Deno.realPath(a) === await Deno.realPath(b);
+  } catch (error) {
+    throw toFileError("write to", a, error);
+  }
 }

@@ -8,6 +8,7 @@ import type { Dataset } from "../data/dataset.ts";
 import type { Device } from "../gpu/device.ts";
 import { evaluate, type EvaluateOptions } from "../inference/evaluate.ts";
 import { Model } from "../inference/model.ts";
+import { FolderLock } from "../io/folder_lock.ts";
 import { TrainingLog } from "../train/log.ts";
 import { frozenMethod } from "./method.ts";
 import { noticesOn, type Terminal } from "./terminal.ts";
@@ -47,7 +48,8 @@ export async function compareSaved(
       saved.loss.toFixed(4)
     } after\n`,
   );
-  // The best step may have been saved: the lines of later ones stay.
-  using log = await TrainingLog.open(folder, Number.MAX_SAFE_INTEGER);
+  // The trainer has given the folder back. All lines stay, as the best step may have been saved.
+  using _ = await FolderLock.take(folder);
+  using log = await TrainingLog.open(folder, Infinity);
   await log.append([{ step, savedAs, evalLoss: loss, savedEvalLoss: saved.loss }]);
 }

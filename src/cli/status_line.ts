@@ -5,12 +5,11 @@
  * @module
  */
 
+import { printable } from "../printable.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Milliseconds between two pictures. */
 const INTERVAL = 250;
-/** Escape sequence: what is right of the cursor goes. */
-const CLEAR_TO_END = "\x1b[K";
 /** Escape sequence: what is right of the cursor and below goes. */
 const CLEAR_BELOW = "\x1b[J";
 
@@ -29,13 +28,14 @@ export class StatusLine implements Disposable {
   /** A line that is not there yet. */
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
-    const above = (write: (text: string) => void) => (text: string) => {
-      this.#erase();
-      write(text);
-      if (text.endsWith("\n")) this.draw();
-    };
+    const above =
+      (write: (text: string, marked?: boolean) => void) => (text: string, marked?: boolean) => {
+        this.#erase();
+        write(text, marked);
+        if (text.endsWith("\n")) this.draw();
+      };
     const own: Record<PropertyKey, unknown> = {
-      stdout: above((text) => terminal.stdout(text)),
+      stdout: above((text, marked) => terminal.stdout(text, marked)),
       stderr: above((text) => terminal.stderr(text)),
     };
     this.terminal = new Proxy(terminal, {
@@ -74,8 +74,8 @@ export class StatusLine implements Disposable {
     const { columns } = this.#terminal;
     if (this.#text === null || columns === null) return;
     // The last column stays free: writing there makes some terminals begin a new line.
-    const text = this.#text(columns - 1).slice(0, columns - 1);
-    this.#terminal.stderr(this.#toStart(columns) + text + CLEAR_TO_END);
+    const text = printable(this.#text(columns - 1)).slice(0, columns - 1);
+    this.#terminal.draw(this.#toStart(columns), text);
     this.#drawn = text;
   }
 
@@ -98,7 +98,7 @@ export class StatusLine implements Disposable {
   #erase(): void {
     const { columns } = this.#terminal;
     if (this.#drawn === "" || columns === null) return;
-    this.#terminal.stderr(this.#toStart(columns) + CLEAR_TO_END);
+    this.#terminal.draw(this.#toStart(columns), "");
     this.#drawn = "";
   }
 

@@ -5,22 +5,37 @@
  * @module
  */
 
+import { printable, printableLines } from "../printable.ts";
 import { LineInput } from "./line_input.ts";
 
 /** What a command talks to: a process's streams, or a test's. */
 export interface Terminal {
-  /** Writes results. */
-  stdout(text: string): void;
-  /** Writes progress, warnings and errors. */
+  /**
+   * Writes results. Control characters but line feeds and tabulators are shown escaped.
+   *
+   * @param marked Whether to set the text off: in green on a terminal, else in brackets ⟦ ⟧.
+   */
+  stdout(text: string, marked?: boolean): void;
+  /** Writes progress, warnings and errors. Control characters but line feeds and tabulators are shown escaped. */
   stderr(text: string): void;
+  /**
+   * Writes what a model has written to stdout: to a terminal with control characters shown escaped; to a
+   * file or a pipe, where it is data, as it is.
+   */
+  generated(text: string): void;
+  /**
+   * Writes a line of progress over the one before, in a terminal behind stderr.
+   *
+   * @param sequence Where to, as an escape sequence: nothing from a file may stand in it.
+   * @param text The line, whose control characters are shown escaped.
+   */
+  draw(sequence: string, text: string): void;
   /**
    * Width of the terminal behind stderr; null where it is a file or a pipe, which get plain lines.
    */
   readonly columns: number | null;
   /** Standard input; left out where there is none. */
   readonly input?: TerminalInput;
-  /** Whether stdout is a terminal that shows colours, and nobody has forbidden them. */
-  readonly styled?: boolean;
   /** Calls `handler` at Ctrl-C, until the result is disposed of. */
   onInterrupt(handler: () => void): Disposable;
   /**
@@ -41,6 +56,11 @@ export interface TerminalInput {
 /** Exit code of a process that Ctrl-C ended, by the convention of shells. */
 export const INTERRUPTED = 130;
 
+/** Escape sequences of colours. */
+const [GREEN, PLAIN] = ["\x1b[32m", "\x1b[0m"];
+/** Escape sequence: what is right of the cursor goes. */
+const CLEAR_TO_END = "\x1b[K";
+
 /** The exit codes of signals that ask a process to end: 128 and the number of the signal. */
 const STOP_SIGNALS = { SIGINT: INTERRUPTED, SIGTERM: 143, SIGHUP: 129 } as const;
 
@@ -57,14 +77,15 @@ export function processTerminal(): Terminal {
       readLine: (prompt) => lines.read(prompt),
       readAll: () => new Response(Deno.stdin.readable).text(),
     },
-    stdout: (text) => writeAll(Deno.stdout, text),
-    stderr: (text) => writeAll(Deno.stderr, text),
+    ...writersOf({
+      stdout: (text) => writeAll(Deno.stdout, text),
+      stderr: (text) => writeAll(Deno.stderr, text),
+      isTerminal: Deno.stdout.isTerminal(),
+      isStyled: Deno.stdout.isTerminal() && !Deno.noColor,
+    }),
     get columns() {
       // Some terminals, such as those of `script`, do not know their size.
       return Deno.stderr.isTerminal() ? Deno.consoleSize().columns || 80 : null;
-    },
-    get styled() {
-      return Deno.stdout.isTerminal() && !Deno.noColor;
     },
     onStop,
     onInterrupt(handler) {
@@ -82,6 +103,31 @@ export function processTerminal(): Terminal {
         },
       };
     },
+  };
+}
+
+/** Streams that take every text as it is, and what stdout is. */
+export interface Streams {
+  stdout(text: string): void;
+  stderr(text: string): void;
+  /** Whether stdout is a terminal. */
+  isTerminal: boolean;
+  /** Whether it shows colours, and nobody has forbidden them. */
+  isStyled: boolean;
+}
+
+/** The one place where text goes to a terminal, and where it is made printable. */
+export function writersOf(
+  { stdout, stderr, isTerminal, isStyled }: Streams,
+): Pick<Terminal, "stdout" | "stderr" | "generated" | "draw"> {
+  return {
+    stdout(text, marked = false) {
+      const shown = printableLines(text);
+      stdout(!marked ? shown : isStyled ? `${GREEN}${shown}${PLAIN}` : `⟦${shown}⟧`);
+    },
+    stderr: (text) => stderr(printableLines(text)),
+    generated: (text) => stdout(isTerminal ? printableLines(text) : text),
+    draw: (sequence, text) => stderr(sequence + printable(text) + CLEAR_TO_END),
   };
 }
 
@@ -115,8 +161,28 @@ function writeAll(stream: typeof Deno.stdout, text: string): void {
   try {
     for (let done = 0; done < bytes.length;) done += stream.writeSync(bytes.subarray(done));
   } catch (error) {
-    if (!terminalIsGone) throw error;
+    // Nobody reads progress and notes any more, as with `2>&1 | head`: the work goes on without.
+    const unread = stream === Deno.stderr && error instanceof Deno.errors.BrokenPipe;
+    if (!terminalIsGone && !unread) throw error;
   }
+}
+
+/** The same terminal for work that is kept in files, and goes on when nobody reads its results. */
+export function outlivingReaders(terminal: Terminal): Terminal {
+  const stdout: Terminal["stdout"] = (...args) => {
+    try {
+      terminal.stdout(...args);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    }
+  };
+  return new Proxy(terminal, {
+    get(target, key) {
+      if (key === "stdout") return stdout;
+      const value = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
 
 /** A signal that Ctrl-C aborts, until it is disposed of. */

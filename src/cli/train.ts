@@ -13,8 +13,9 @@ import { Model } from "../inference/model.ts";
 import { formOf } from "../inference/save_model.ts";
 import { LOG_FILE } from "../train/log.ts";
 import type { TrainingMetrics } from "../train/metrics.ts";
-import type { HeldOutLoss } from "../train/metrics.ts";
 import { evaluationShape } from "../train/options.ts";
+import { tellingKept } from "../train/kept.ts";
+import { restartOnDeviceLost } from "../train/restart.ts";
 import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
@@ -27,9 +28,18 @@ import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { estimateRows } from "./row_estimate.ts";
 import { StatusLine } from "./status_line.ts";
-import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
+import { runFolderOf } from "../train/checkpoint.ts";
+import {
+  expectFree,
+  expectNotModel,
+  resumedOptions,
+  takeFolder,
+  trainerOptions,
+  writeOptions,
+} from "./run_folder.ts";
 import { compareSaved, ROUNDED_UNKNOWN } from "./saved_loss.ts";
-import { noticesOn, type Terminal } from "./terminal.ts";
+import { noticesOn, outlivingReaders, type Terminal } from "./terminal.ts";
+import { choiceOf, gain } from "./train_summary.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
 /** The command `train`. */
@@ -42,25 +52,68 @@ export const train: Command = command({
 });
 
 async function run(given: TrainValues, plain: Terminal): Promise<number> {
-  using line = new StatusLine(plain);
+  using line = new StatusLine(outlivingReaders(plain));
   const { terminal } = line;
   const { resumeFrom } = given;
-  const named = resumeFrom === undefined ? given : await resumedOptions(resumeFrom, given);
-  const output = named.outputDir ?? "./out";
+  const onNotice = noticesOn(terminal);
+  const isRun = !given.findLearningRate && given.showRows === undefined;
+  const stop = { at: exitNow };
+  using _ = isRun ? terminal.onStop((code) => stop.at(code)) : null;
+  const output = resumeFrom === undefined
+    ? given.outputDir ?? "./out"
+    : await runFolderOf(resumeFrom);
+  if (isRun && resumeFrom === undefined) await expectNotModel(output, needed(given, "model"));
+  using _lock = isRun ? await takeFolder(output, onNotice) : null;
+  const named = resumeFrom === undefined
+    ? given
+    : await resume(resumeFrom, output, given, terminal);
   const overwrite = named.overwrite ?? false;
-  const isRun = !named.findLearningRate && named.showRows === undefined;
-  if (resumeFrom === undefined && isRun) {
-    await expectFree(output, needed(named, "model"), overwrite);
-  }
+  if (resumeFrom === undefined && isRun && !overwrite) await expectFree(output);
   if (named.showRows !== undefined) return await showDataset(named, terminal);
   const { data, evalData } = await openData(named, terminal);
   const values = await locate(named, terminal);
   const folder = needed(values, "model");
   if (values.findLearningRate) return await findRate(values, { data, evalData }, terminal);
+  const job = { values, folder, data, evalData, output, overwrite, stop, started: {} };
+  return await restartOnDeviceLost((from) => attempt({ ...job, ...from }, line), {
+    restarts: values.onDeviceLost === "restart" ? undefined : 0,
+    onNotice: (notice) => terminal.stderr(`warning: ${notice}\n`),
+  });
+}
+
+/** Until there is something to save, the process ends at once. */
+function exitNow(code: number): void {
+  Deno.exit(code);
+}
+
+/** What an attempt trains. */
+interface Job {
+  /** With the model's name as it is on this machine. */
+  values: TrainValues;
+  /** Of the model. */
+  folder: string;
+  data: Dataset;
+  evalData: Dataset | null;
+  output: string;
+  overwrite: boolean;
+  /** Instead of where the values say. */
+  resumeFrom?: string;
+  /** What is done when the process is asked to end. */
+  stop: { at(code: number): void };
+  /** When and at which step the first attempt began to train. */
+  started: { at?: number; step?: number };
+}
+
+/** Trains on a device of its own. */
+async function attempt(job: Job, line: StatusLine): Promise<number> {
+  const { values, folder, data, evalData, output, overwrite, stop, started } = job;
+  const { resumeFrom = values.resumeFrom } = job;
+  const { terminal } = line;
+  const onNotice = noticesOn(terminal);
+  stop.at = exitNow;
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
   line.phase("loading the model", () => `, ${formatBytes(device.allocatedBytes)} on the GPU`);
-  const onNotice = noticesOn(terminal);
   const model = training.use(
     await Model.load(folder, { device, chatTemplate: values.chatTemplate, onNotice }),
   );
@@ -75,6 +128,7 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
       overwrite,
       resumeFrom,
       resumeAnyway: values.resumeAnyway,
+      resumeFallback: values.resumeFallback,
       onNotice,
     }),
   );
@@ -86,25 +140,29 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   const before = trainer.evaluations.at(0);
   if (before) terminal.stderr(`held-out loss before: ${before.loss.toFixed(4)}\n`);
 
-  const begun = performance.now();
-  const first = trainer.step;
-  const stopped = await watch(
-    line,
-    trainer,
-    data,
-    () => writeOptions(output, values, trainer.options),
-  );
+  const begun = started.at ??= performance.now();
+  const first = started.step ??= trainer.step;
+  let stopped: number | null = null;
+  stop.at = (code) => {
+    stopped = code;
+    trainer.stop();
+  };
+  await watch(line, trainer, data, () => writeOptions(output, values, trainer.options));
   for (const warning of dataWarnings(trainer.dataStatistics)) {
     terminal.stderr(`warning: ${warning}\n`);
   }
   const { saveEvery } = trainer.options;
+  const remedy = saveEvery !== 0
+    ? `go on with --resume-from ${output}`
+    : "with --save-every 0 there is no checkpoint to go on from";
   if (stopped !== null) {
-    const remedy = saveEvery !== 0
-      ? `go on with --resume-from ${output}`
-      : "with --save-every 0 there is no checkpoint to go on from";
     terminal.stderr(`interrupted after step ${trainer.step}: ${remedy}\n`);
     return stopped;
   }
+  stop.at = (code) => {
+    terminal.stderr(`interrupted while saving: ${remedy}\n`);
+    Deno.exit(code);
+  };
   const last = trainer.evaluations.at(-1);
   line.phase("saving");
   if (values.loadBest) await trainer.restoreBest();
@@ -127,7 +185,8 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
     const shape = evaluationShape(trainer.options);
     const trained = { step: trainer.step, loss: after.loss, shape };
     training.dispose(); // makes room for what was saved
-    await compareSaved(output, { device, data: evalData, trained }, terminal);
+    const subject = { device, data: evalData, trained };
+    await tellingKept(trainer, compareSaved(output, subject, terminal));
   } else if (rounded) {
     terminal.stdout(ROUNDED_UNKNOWN);
   }
@@ -136,6 +195,18 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   terminal.stdout(`log: ${join(output, LOG_FILE)}\n`);
   if (saveEvery !== 0) terminal.stdout(`checkpoints: ${output}, to go on with --resume-from\n`);
   return 0;
+}
+
+/** The options of a run to go on with; says what is read because the folder names it. */
+async function resume(
+  resumeFrom: string,
+  folder: string,
+  given: TrainValues,
+  terminal: Terminal,
+): Promise<TrainValues> {
+  const { values, named } = await resumedOptions(resumeFrom, folder, given);
+  if (named !== null) terminal.stderr(`${named}\n`);
+  return values;
 }
 
 /** The rows to train on and those held out. */
@@ -161,22 +232,13 @@ async function openData(
   };
 }
 
-/**
- * Trains to the end, or until the process is asked to end, showing progress.
- *
- * @returns The exit code if it was asked to end; else null.
- */
+/** Trains to the end, or until the trainer is stopped, showing progress. */
 async function watch(
   line: StatusLine,
   trainer: Trainer,
   data: Dataset,
   begun: () => Promise<void>,
-): Promise<number | null> {
-  let stopped: number | null = null;
-  using _ = line.terminal.onStop((code) => {
-    stopped = code;
-    trainer.stop();
-  });
+): Promise<void> {
   const { totalSteps, step: firstStep, options: { logEvery, epochs = 1 } } = trainer;
   const rows = totalSteps === null ? await estimateRows(data) : null;
   const estimate = ({ step, tokens }: TrainingMetrics): number | null => {
@@ -193,7 +255,6 @@ async function watch(
     written = true;
     progress.update(metrics);
   }
-  return stopped;
 }
 
 /** Steps of so many tokens each that the data needs. */
@@ -220,23 +281,4 @@ function introduce(
         "--find-learning-rate tries others on your data\n",
     );
   }
-}
-
-function gain(before: HeldOutLoss, { loss, tokens }: HeldOutLoss): string {
-  return `held-out loss: ${before.loss.toFixed(4)} before, ${loss.toFixed(4)} after ` +
-    `(perplexity ${Math.exp(loss).toFixed(2)}, ${formatCount(tokens)} targets)\n`;
-}
-
-/** Which step is saved, where that is not plain, and why the run ended. */
-function choiceOf({ best, step, stoppedEarly, options }: Trainer, last: HeldOutLoss): string {
-  const early = stoppedEarly
-    ? `stopped early: ${options.earlyStoppingPatience} evaluations without a lower held-out loss\n`
-    : "";
-  if (best === null || best.step === last.step) return early;
-  const words = `step ${best.step}, where the held-out loss was lowest (${best.loss.toFixed(4)}; ` +
-    `${last.loss.toFixed(4)} after the last step, ${last.step})`;
-  return early +
-    (step === best.step
-      ? `saved: ${words}\n`
-      : `saved: the last step; better was ${words}: --load-best saves that\n`);
 }

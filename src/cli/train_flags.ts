@@ -77,7 +77,15 @@ export const TRAIN_FLAGS = {
       path("DIR", "Go on with a run, from its folder or a checkpoint, with its options"),
       "resume",
     ),
+    onDeviceLost: choice(
+      ["stop", "restart"] as const,
+      "restart: where the GPU is lost, go on from the last checkpoint on a new device",
+      "stop",
+    ),
     resumeAnyway: toggle("Go on though the data, the model or the tokenizer are others"),
+    resumeFallback: toggle(
+      "Where the checkpoint to go on from is damaged, take the newest whole one before it",
+    ),
   }),
 };
 

@@ -136,7 +136,8 @@ function locate(
   let again: string;
   try {
     again = render([...messages.slice(0, i), { role: "assistant", content: other }], false);
-  } catch {
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
     return null; // it takes no other answer here, so what closes the turn is not known
   }
   let closing = 0;

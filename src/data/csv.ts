@@ -9,17 +9,32 @@
  */
 
 import { DataError } from "../errors.ts";
-import { ASCII, type Splitter, type SplitterSink } from "./splitter.ts";
+import { ASCII, isSpace, type Splitter, type SplitterSink } from "./splitter.ts";
 import type { RawRow } from "./types.ts";
 
-/** Bytes that a field may follow: the delimiters that the first record may have. */
-const DELIMITERS: readonly number[] = [ASCII.comma, ASCII.semicolon, ASCII.tab];
+/** What may stand between fields, by preference. */
+const DELIMITERS = [",", ";", "\t"] as const;
+type Delimiter = typeof DELIMITERS[number];
 
-/** Records of a table: lines, but for line feeds within quotes. */
+/**
+ * Records of a table: lines, but for line feeds within quotes. A quote counts only where a field begins,
+ * so what is between fields has to be known: of the first record, that is what it is told by.
+ */
 export class CsvSplitter implements Splitter {
+  /** Bytes that a field may follow. */
+  #delimiters: readonly number[];
+  #isKnown: boolean;
   #quoted = false;
   /** Whether a quote here would open a field, or go on with one in which a quote is doubled. */
   #opens = true;
+  /** Whether the record so far is more than space. */
+  #hasText = false;
+
+  /** @param tabs Fields are between tabs; else between what the first record that is not blank has. */
+  constructor(tabs: boolean) {
+    this.#isKnown = tabs;
+    this.#delimiters = tabs ? [ASCII.tab] : [ASCII.comma, ASCII.semicolon, ASCII.tab];
+  }
 
   /** Reports every complete record. */
   scan(bytes: Uint8Array, from: number, last: boolean, sink: SplitterSink): number {
@@ -32,8 +47,12 @@ export class CsvSplitter implements Splitter {
         continue;
       }
       if (byte === ASCII.quote && this.#opens) this.#quoted = true;
-      this.#opens = byte === ASCII.lineFeed || DELIMITERS.includes(byte);
-      if (byte !== ASCII.lineFeed) continue;
+      this.#opens = byte === ASCII.lineFeed || this.#delimiters.includes(byte);
+      if (byte !== ASCII.lineFeed) {
+        this.#hasText ||= !isSpace(byte);
+        continue;
+      }
+      if (!this.#isKnown && this.#hasText) this.#learn(bytes.subarray(start, at));
       sink.record(start, at);
       start = at + 1;
     }
@@ -44,18 +63,32 @@ export class CsvSplitter implements Splitter {
     if (start < bytes.length) sink.record(start, bytes.length);
     return bytes.length;
   }
+
+  #learn(header: Uint8Array): void {
+    this.#isKnown = true;
+    this.#delimiters = [delimiterOf(new TextDecoder().decode(header)).charCodeAt(0)];
+  }
+}
+
+/** What a header has between its names: the first delimiter with which it is sound; commas if none. */
+function delimiterOf(header: string): Delimiter {
+  return DELIMITERS.find((delimiter) => {
+    const { fields, problem } = readRecord(header, delimiter, true);
+    return problem === undefined && fields.length > 1;
+  }) ?? ",";
 }
 
 /** Turns the records of a table into rows: JSON objects with the names of the first record. */
 export class CsvRows {
   readonly #name: string;
   readonly #tabs: boolean;
-  #delimiter = ",";
+  #delimiter: Delimiter = ",";
   #columns: string[] | null = null;
 
   /**
    * @param name Names the file in messages.
-   * @param tabs Fields are between tabs; else what the first record has: commas, semicolons or tabs.
+   * @param tabs Fields are between tabs; else between what the first record has: commas, semicolons or
+   * tabs.
    */
   constructor(name: string, tabs: boolean) {
     this.#name = name;
@@ -73,16 +106,15 @@ export class CsvRows {
 
   #header({ text }: RawRow): string[] {
     const header = text ?? "";
-    const unquoted = header.replace(/"[^"]*"/g, "");
-    this.#delimiter = this.#tabs
-      ? "\t"
-      : [",", ";", "\t"].find((delimiter) => unquoted.includes(delimiter)) ?? ",";
-    const { fields } = readRecord(header, this.#delimiter);
+    this.#delimiter = this.#tabs ? "\t" : delimiterOf(header);
+    const { fields, problem: broken } = readRecord(header, this.#delimiter, true);
     const columns = fields.map((field) => field.trim());
     const twice = columns.find((column, i) => columns.indexOf(column) < i);
-    if (text === null || twice !== undefined || columns.includes("")) {
+    if (text === null || broken !== undefined || twice !== undefined || columns.includes("")) {
       const problem = text === null
         ? "is not valid UTF-8"
+        : broken !== undefined
+        ? `is not sound, as ${broken}`
         : twice === undefined || twice === ""
         ? "has a column without a name"
         : `has two columns "${twice}"`;
@@ -112,10 +144,15 @@ export class CsvRows {
   }
 }
 
-/** The fields of one record. A quote counts only where a field begins; two within are one. */
+/**
+ * The fields of one record. A quote counts only where a field begins; two within are one.
+ *
+ * @param strict Fields that do not begin with a quote have none.
+ */
 function readRecord(
   text: string,
-  delimiter: string,
+  delimiter: Delimiter,
+  strict = false,
 ): { fields: string[]; problem?: string } {
   const fields: string[] = [];
   const record = text.replace(/\r$/, "");
@@ -142,6 +179,12 @@ function readRecord(
       const end = record.indexOf(delimiter, at);
       field = record.slice(at, end < 0 ? undefined : end);
       at = end < 0 ? record.length : end;
+      if (strict && field.includes('"')) {
+        return {
+          fields,
+          problem: `a quote stands within field ${fields.length + 1}; leave it out`,
+        };
+      }
     }
     fields.push(field);
     if (at >= record.length) return { fields };

@@ -41,7 +41,7 @@ function chooseSplitter(
   if (format === "text") {
     return separator === undefined ? new ParagraphSplitter() : new SeparatedTextSplitter(separator);
   }
-  if (format !== "json") return new CsvSplitter();
+  if (format !== "json") return new CsvSplitter(format === "tsv");
   const first = bytes.find((byte) => !isSpace(byte));
   if (first === undefined) return undefined;
   return first === ASCII.openBracket ? new JsonArraySplitter() : new JsonLinesSplitter();
@@ -51,7 +51,7 @@ function chooseSplitter(
 class RowCollector implements SplitterSink {
   readonly #name: string;
   readonly #kind: "json" | "table" | "text";
-  readonly #decoder = new TextDecoder("utf-8", { fatal: true });
+  readonly #decoder: TextDecoder;
   #bytes: Uint8Array = new Uint8Array(0);
   #rows: RawRow[] = [];
   #index = 0;
@@ -64,6 +64,8 @@ class RowCollector implements SplitterSink {
   constructor(name: string, kind: "json" | "table" | "text") {
     this.#name = name;
     this.#kind = kind;
+    // Files of JSON that were joined may have marks of byte order in the middle, which are no JSON.
+    this.#decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: kind !== "json" });
   }
 
   /** Runs `splitter` over `bytes`: the rows found, and how many bytes they used up. */
@@ -75,6 +77,14 @@ class RowCollector implements SplitterSink {
     this.lineAt(used);
     this.#before += used;
     return [this.#rows, used];
+  }
+
+  /** Counts bytes that hold no row as used up. */
+  skip(bytes: Uint8Array): void {
+    this.#bytes = bytes;
+    this.#counted = 0;
+    this.lineAt(bytes.length);
+    this.#before += bytes.length;
   }
 
   record(start: number, end: number): void {
@@ -99,6 +109,7 @@ class RowCollector implements SplitterSink {
 
   /** The line of `offset`, which never goes back. */
   lineAt(offset: number): number {
+    if (offset === this.#counted) return this.#line;
     let at = this.#bytes.indexOf(ASCII.lineFeed, this.#counted);
     while (at >= 0 && at < offset) {
       this.#line++;
@@ -138,7 +149,7 @@ export async function* readFileRows(
       if (found.length > 0) yield found;
     }
   } finally {
-    await bytes.chunks.return();
+    await bytes.close();
   }
 }
 
@@ -154,7 +165,7 @@ async function* splitRows(
   let started = false;
   // `buffer[0, filled)` are the bytes not yet used up; `scanned` of them were
   // scanned before. Rows are decoded at once, so the buffer is used again.
-  let buffer = new Uint8Array(1 << 19);
+  let buffer = new Uint8Array(1 << 16);
   let filled = 0;
   let scanned = 0;
   for (let last = false; !last;) {
@@ -185,7 +196,11 @@ async function* splitRows(
       started = true;
     }
     splitter ??= chooseSplitter(format, separator, buffer.subarray(0, filled));
-    if (splitter === undefined) continue;
+    if (splitter === undefined) { // all is space so far
+      collector.skip(buffer.subarray(0, filled));
+      filled = 0;
+      continue;
+    }
     const [rows, used] = collector.scan(splitter, buffer.subarray(0, filled), scanned, last);
     if (used > 0) buffer.copyWithin(0, used, filled);
     filled -= used;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkInteger } from "../checks.ts";
+import { checkBatch, checkInteger } from "../checks.ts";
 
 /** Options of a loader. */
 export interface LoaderOptions {
@@ -51,8 +51,7 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
     skipBadRows: options.skipBadRows ?? false,
     vocabSize: options.vocabSize ?? 2 ** 31,
   };
-  checkInteger("batchSize", resolved.batchSize, 1);
-  checkInteger("sequenceLength", resolved.sequenceLength, 2);
+  checkBatch(resolved.batchSize, resolved.sequenceLength);
   checkInteger("shuffleBuffer", resolved.shuffleBuffer, 1);
   checkInteger("seed", resolved.seed, 0);
   checkInteger("vocabSize", resolved.vocabSize, 1);

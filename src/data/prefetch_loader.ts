@@ -5,6 +5,8 @@
  * @module
  */
 
+import { fileURLToPath } from "node:url";
+import { DataError } from "../errors.ts";
 import type { FileDatasetDescriptor } from "./dataset.ts";
 import { checkInteger } from "../checks.ts";
 import { type LoaderOptions, resolveLoaderOptions } from "./options.ts";
@@ -63,6 +65,7 @@ export class PrefetchLoader implements Loader {
   async *batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void> {
     if (this.#closed) return;
     this.#statistics = { ...emptyStatistics(), ...from?.statistics };
+    expectReadableModules();
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     const send = (request: WorkerRequest) => worker.postMessage(request);
     let stop = () => {};
@@ -110,4 +113,22 @@ export class PrefetchLoader implements Loader {
       this.#stops.delete(stop);
     }
   }
+}
+
+/**
+ * Expects that a worker may read its modules: where these are files, Deno lets it only if the process may
+ * read files there, although it has read the process's own.
+ *
+ * @throws {DataError} that names the flag.
+ */
+function expectReadableModules(): void {
+  const source = new URL("../", import.meta.url);
+  if (source.protocol !== "file:") return;
+  const path = fileURLToPath(source);
+  const { state } = Deno.permissions.requestSync({ name: "read", path });
+  if (state === "granted") return;
+  throw new DataError(
+    `Cannot start the worker that reads rows as Deno does not allow it to read its own code: start it with ` +
+      `--allow-read="${path}" as well`,
+  );
 }

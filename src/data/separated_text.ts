@@ -43,21 +43,25 @@ export class SeparatedTextSplitter implements Splitter {
 
 /** Records of a text file with blank lines between them. */
 export class ParagraphSplitter implements Splitter {
+  /** The last line feed behind which only space was seen so far, or −1. */
+  #lineFeed = -1;
+
   /** Reports the text before every blank line. */
   scan(bytes: Uint8Array, from: number, last: boolean, sink: SplitterSink): number {
     let start = 0;
-    let at = from;
-    // A blank line may have begun in the bytes already seen.
-    while (at > 0 && isSpace(bytes[at - 1])) at--;
-    while ((at = bytes.indexOf(ASCII.lineFeed, at)) >= 0) {
-      let next = at + 1;
-      while (next < bytes.length && isSpace(bytes[next]) && bytes[next] !== ASCII.lineFeed) next++;
-      if (bytes[next] === ASCII.lineFeed) {
-        sink.record(start, at);
-        start = next;
+    for (let at = from; at < bytes.length; at++) {
+      const byte = bytes[at];
+      if (byte === ASCII.lineFeed) {
+        if (this.#lineFeed >= 0) {
+          sink.record(start, this.#lineFeed);
+          start = at;
+        }
+        this.#lineFeed = at;
+      } else if (!isSpace(byte)) {
+        this.#lineFeed = -1;
       }
-      at = next;
     }
+    if (this.#lineFeed >= 0) this.#lineFeed -= start;
     if (!last) return start;
     sink.record(start, bytes.length);
     return bytes.length;

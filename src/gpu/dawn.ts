@@ -4,7 +4,7 @@
  *
  * The package is loaded only when this provider is asked for: it is 132 MB of native code
  * (`--allow-ffi`). The environment variable `FALQON_DAWN` names another place to import it from:
- * the package's folder, or a module specifier.
+ * the package's folder, or an `npm:` specifier.
  *
  * @module
  */
@@ -48,13 +48,14 @@ const instances = new Map<string, GPU>();
  * @throws {DeviceError} if the package is not installed or may not be loaded.
  */
 export async function loadDawn(backend?: "null"): Promise<GPU> {
-  const place = dawnPlace();
+  const place = await dawnPlace();
   const key = `${place} ${backend}`;
   let gpu = instances.get(key);
   if (!gpu) {
     try {
       const { create } = await import(place);
       gpu = create(backend ? [`backend=${backend}`, ...FLAGS] : FLAGS) as GPU;
+      if (typeof gpu?.requestAdapter !== "function") throw new Error("it brings no WebGPU");
     } catch (error) {
       throw loadError(place, error as Error);
     }
@@ -74,11 +75,34 @@ function loadError(place: string, cause: Error): DeviceError {
   return new DeviceError(`Cannot load Dawn from ${place}: ${reason}; ${remedy}`, { cause });
 }
 
-/** The module to import Dawn from. */
-function dawnPlace(): string {
+/**
+ * The module to import Dawn from. What is imported runs with all that the process may do, so the variable
+ * names a package: no address, no text of a program, no file of any name.
+ */
+async function dawnPlace(): Promise<string> {
   const { state } = Deno.permissions.querySync({ name: "env", variable: VARIABLE });
   const given = state === "granted" && Deno.env.get(VARIABLE);
   if (!given) return DAWN_PACKAGE;
-  if (/^\w\w+:/.test(given)) return given; // a specifier; a single letter is a drive
-  return pathToFileURL(resolve(given, "index.js")).href;
+  if (/^npm:/.test(given)) return given;
+  const problem = /^\w\w+:/.test(given) // a single letter is a drive
+    ? "it is neither a folder nor an npm: specifier"
+    : await folderProblem(given);
+  if (problem === null) return pathToFileURL(resolve(given, "index.js")).href;
+  throw new DeviceError(
+    `Cannot load Dawn from "${given}", which ${VARIABLE} names, as ${problem}: give the folder of the npm ` +
+      `package webgpu, or a specifier such as ${DAWN_PACKAGE}, or unset it`,
+  );
+}
+
+/** Why a folder is not that of the package; null if it is. */
+async function folderProblem(folder: string): Promise<string | null> {
+  const path = resolve(folder, "package.json");
+  try {
+    const { name } = JSON.parse(await Deno.readTextFile(path));
+    return name === "webgpu" ? null : `"${path}" is of another package`;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return `there is no "${path}"`;
+    if (error instanceof SyntaxError) return `"${path}" is no JSON`;
+    return (error as Error).message; // of the operating system, or a permission
+  }
 }

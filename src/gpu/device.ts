@@ -5,7 +5,7 @@
  * @module
  */
 
-import { DeviceError, OptionError } from "../errors.ts";
+import type { DeviceError } from "../errors.ts";
 import {
   type BufferView,
   ELEMENT_BYTES,
@@ -19,47 +19,25 @@ import {
   type Vector,
 } from "./buffers.ts";
 import { expectBindable, type GrowsWith, type SizedBuffer } from "./too_large.ts";
+import { upload } from "./upload.ts";
 import { throttledWait } from "./throttled_polling.ts";
+import { DeviceHealth } from "./health.ts";
 import { Kernel } from "./kernel.ts";
-import { type KernelName, kernelSources } from "./kernels.generated.ts";
-import {
-  type DeviceOptions,
-  nameOf,
-  openDawn,
-  openNative,
-  type Provider,
-  PROVIDERS,
-} from "./open.ts";
+import { KernelCache } from "./kernel_cache.ts";
+import type { KernelName } from "./kernels.generated.ts";
+import { type DeviceOptions, nameOf, openGpu, type Provider } from "./open.ts";
 import { readBack } from "./read_back.ts";
 import { type SubgroupMatrixConfig, subgroupMatrixConfigs } from "./subgroup_matrix.ts";
 import { subgroupConstants } from "./subgroups.ts";
-import { expandTemplate, type KernelConstants } from "./template.ts";
+import type { KernelConstants } from "./template.ts";
 import { defaultTuning, type Tuning } from "./tuning.ts";
 
 export type { DeviceOptions, Provider };
 
-/** Bytes moved by one `writeBuffer`, so that staging memory stays small. */
-const UPLOAD_CHUNK = 1 << 26;
-
 /** Opens the machine's GPU: `requestDevice` of public_device.ts, with all that kernels need. */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
-  const { provider = "native", onFallback } = options;
-  if (!PROVIDERS.includes(provider)) {
-    throw new OptionError(
-      `Cannot use the provider "${provider}": give one of ${PROVIDERS.join(", ")}`,
-    );
-  }
-  if (provider !== "native") {
-    try {
-      const { gpu, info, hasPackedDot } = await openDawn(options);
-      return new Device(gpu, info, "dawn", hasPackedDot);
-    } catch (error) {
-      if (provider === "dawn" || !(error instanceof DeviceError)) throw error;
-      onFallback?.(error.message);
-    }
-  }
-  const { gpu, info, hasPackedDot } = await openNative(options);
-  return new Device(gpu, info, "native", hasPackedDot);
+  const { gpu, info, provider, hasPackedDot } = await openGpu(options);
+  return new Device(gpu, info, provider, hasPackedDot);
 }
 
 /**
@@ -86,17 +64,15 @@ export class Device implements Disposable, AsyncDisposable {
   readonly hasPackedDot: boolean;
   /** The subgroup matrices that kernels may multiply on tensor cores; none natively. */
   readonly matrixConfigs: readonly SubgroupMatrixConfig[];
-  /**
-   * Which variant kernels and layers use where there are several. Tests and benches set it.
-   */
+  /** Which variant kernels and layers use where there are several. Tests and benches set it. */
   tuning: Tuning;
   /** Bytes allocated in buffers now. */
   allocatedBytes = 0;
   /** The most bytes that were allocated in buffers at any one time. */
   peakBytes = 0;
-  #buffers = new Set<GPUBuffer>();
-  #kernels = new Map<string, Kernel>();
-  #failure: string | null = null;
+  readonly #buffers = new Set<GPUBuffer>();
+  readonly #kernels: KernelCache;
+  readonly #health: DeviceHealth;
   #givenLimit = Infinity;
 
   /** Takes ownership of a device: frees it, and handles its errors. */
@@ -116,13 +92,9 @@ export class Device implements Disposable, AsyncDisposable {
     this.hasPackedDot = hasPackedDot;
     this.matrixConfigs = subgroupMatrixConfigs({ features: gpu.features, info });
     this.tuning = defaultTuning(this);
-    gpu.addEventListener("uncapturederror", (event) => {
-      event.preventDefault();
-      this.#failure ??= (event as GPUUncapturedErrorEvent).error.message;
-    });
-    gpu.lost.then((lost) => {
-      if (lost.reason !== "destroyed") this.#failure ??= `the device was lost: ${lost.message}`;
-    });
+    this.#health = new DeviceHealth(gpu, () => this.allocatedBytes);
+    const explain = this.explain.bind(this);
+    this.#kernels = new KernelCache((name, code) => new Kernel(gpu, name, code, explain));
   }
 
   /** The name of the GPU. */
@@ -162,14 +134,17 @@ export class Device implements Disposable, AsyncDisposable {
     return { buffer: this.createBuffer(size, usage, label), offset: 0, size };
   }
 
+  /** Whether nothing runs here: of work that is repeated, only the memory counts. */
+  get onlyCounts(): boolean {
+    return false;
+  }
+
   /** Refuses a buffer beyond what one binding may hold. */
   protected expectBindable(buffer: SizedBuffer): void {
     expectBindable(buffer, this.bindingLimit);
   }
 
-  /**
-   * Allocates a zeroed matrix.
-   */
+  /** Allocates a zeroed matrix. */
   matrix(
     rows: number,
     cols: number,
@@ -182,16 +157,12 @@ export class Device implements Disposable, AsyncDisposable {
     return { ...view, rows, cols, pitch, type };
   }
 
-  /**
-   * Allocates a zeroed vector.
-   */
+  /** Allocates a zeroed vector. */
   vector(length: number, type: ElementType, label: string, growsWith?: GrowsWith): Vector {
     return { ...this.allocate(length * ELEMENT_BYTES[type], label, growsWith), length, type };
   }
 
-  /**
-   * Creates a buffer of any usage that this device owns.
-   */
+  /** Creates a buffer of any usage that this device owns. */
   createBuffer(size: number, usage: GPUBufferUsageFlags, label: string): GPUBuffer {
     const buffer = this.gpu.createBuffer({ size, usage, label });
     this.#buffers.add(buffer);
@@ -201,8 +172,20 @@ export class Device implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Frees the buffers behind views; views of one buffer may be given together.
+   * Runs what makes buffers, at once and not asynchronously. If it throws, those are freed that it had
+   * made: a constructor cannot, whose caller never gets the object.
    */
+  allOrNothing<T>(make: () => T): T {
+    const before = new Set(this.#buffers);
+    try {
+      return make();
+    } catch (error) {
+      this.free(...this.#buffers.difference(before));
+      throw error;
+    }
+  }
+
+  /** Frees the buffers behind views; views of one buffer may be given together. */
   free(...views: (BufferView | GPUBuffer | null | undefined)[]): void {
     for (const view of views) {
       const buffer = view && "buffer" in view ? view.buffer : view;
@@ -212,9 +195,7 @@ export class Device implements Disposable, AsyncDisposable {
     }
   }
 
-  /**
-   * Writes bytes at `offset` (both multiples of 4) of a view.
-   */
+  /** Writes bytes at `offset` (both multiples of 4) of a view. */
   write(view: BufferView, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
     if (offset + data.byteLength > view.size) {
       throw new RangeError(
@@ -222,12 +203,7 @@ export class Device implements Disposable, AsyncDisposable {
           `as it holds ${view.size}`,
       );
     }
-    // Never a zero-length write, which panics.
-    for (let at = 0; at < data.byteLength; at += UPLOAD_CHUNK) {
-      const length = Math.min(UPLOAD_CHUNK, data.byteLength - at);
-      const chunk = new Uint8Array(data.buffer, data.byteOffset + at, length);
-      this.gpu.queue.writeBuffer(view.buffer, view.offset + offset + at, chunk);
-    }
+    upload(this.gpu.queue, view.buffer, view.offset + offset, data);
   }
 
   /**
@@ -241,24 +217,18 @@ export class Device implements Disposable, AsyncDisposable {
     return (await this.readAll([view]))[0];
   }
 
-  /**
-   * Reads several views back in one round trip.
-   */
+  /** Reads several views back in one round trip. */
   readAll(views: BufferView[]): Promise<ArrayBuffer[]> {
     return readBack(this, views);
   }
 
-  /**
-   * Reads an f32 matrix as packed rows `[rows * cols]`, the pitch removed.
-   */
+  /** Reads an f32 matrix as packed rows `[rows * cols]`, the pitch removed. */
   async readMatrix(matrix: Matrix): Promise<Float32Array<ArrayBuffer>> {
     const padded = new Float32Array(await this.read(matrix));
     return unpitched(padded, matrix.rows, matrix.cols, matrix.pitch);
   }
 
-  /**
-   * Writes packed rows `[rows * cols]` of an f32 matrix.
-   */
+  /** Writes packed rows `[rows * cols]` of an f32 matrix. */
   writeMatrix(matrix: Matrix, values: Float32Array<ArrayBuffer>): void {
     this.write(matrix, pitched(values, matrix.rows, matrix.cols, matrix.pitch));
   }
@@ -268,12 +238,12 @@ export class Device implements Disposable, AsyncDisposable {
    * events, so this is called wherever results are read.
    */
   check(): void {
-    if (this.#failure !== null) {
-      throw new DeviceError(
-        `Cannot continue as the GPU reported: ${this.#failure.trim().replace(/\s+/g, " ")}; ` +
-          "if it ran out of memory, reduce batchSize or sequenceLength",
-      );
-    }
+    this.#health.check();
+  }
+
+  /** The error of work that failed: that of the device, if it is what failed. */
+  explain(sentence: string, cause: unknown): Promise<DeviceError> {
+    return this.#health.explain(sentence, cause);
   }
 
   /**
@@ -286,14 +256,22 @@ export class Device implements Disposable, AsyncDisposable {
 
   /** Waits until all submitted work has run, and throws if any of it failed. */
   async finish(): Promise<void> {
-    await this.wait(this.gpu.queue.onSubmittedWorkDone());
+    await this.wait(() => this.gpu.queue.onSubmittedWorkDone());
     this.check();
   }
 
   /**
-   * Waits for a promise of this device's provider.
+   * Waits for work of this device.
+   *
+   * @param begin Asks for it, if the device is still there.
+   * @throws {DeviceError} if the device is lost, or anything failed on it before.
    */
-  wait<T>(promise: Promise<T>): Promise<T> {
+  async wait<T>(begin: () => Promise<T>): Promise<T> {
+    await this.#health.expectAlive();
+    return await this.#health.whileAlive(this.#throttled(begin()));
+  }
+
+  #throttled<T>(promise: Promise<T>): Promise<T> {
     return this.provider === "dawn" ? throttledWait(promise) : promise;
   }
 
@@ -302,22 +280,12 @@ export class Device implements Disposable, AsyncDisposable {
    * compiled once.
    */
   kernel(name: KernelName, given: KernelConstants = {}): Kernel {
-    const constants = { ...subgroupConstants(this.tuning.subgroups, this), ...given };
-    const key = name + JSON.stringify(Object.entries(constants).sort());
-    let kernel = this.#kernels.get(key);
-    if (!kernel) {
-      const code = expandTemplate(readSource(`${name}.wgsl`), constants, readSource);
-      kernel = new Kernel(this.gpu, name, code);
-      this.#kernels.set(key, kernel);
-    }
-    return kernel;
+    return this.#kernels.get(name, { ...subgroupConstants(this.tuning.subgroups, this), ...given });
   }
 
-  /**
-   * Every kernel used so far.
-   */
+  /** Every kernel used so far. */
   kernels(): Kernel[] {
-    return [...this.#kernels.values()];
+    return this.#kernels.all();
   }
 
   /**
@@ -327,6 +295,7 @@ export class Device implements Disposable, AsyncDisposable {
    */
   destroy(): void {
     this.free(...this.#buffers);
+    this.#health.close();
     this.gpu.destroy();
   }
 
@@ -338,13 +307,7 @@ export class Device implements Disposable, AsyncDisposable {
   /** Waits until submitted work has run or failed, then destroys the device. */
   async [Symbol.asyncDispose](): Promise<void> {
     // Failures were reported where results were read; here they must not hide what ended the scope.
-    await this.wait(this.gpu.queue.onSubmittedWorkDone()).catch(() => {});
+    await this.#health.settled(() => this.#throttled(this.gpu.queue.onSubmittedWorkDone()));
     this.destroy();
   }
-}
-
-function readSource(file: string): string {
-  const source = kernelSources[file];
-  if (source === undefined) throw new TypeError(`There is no kernel file "${file}"`);
-  return source;
 }

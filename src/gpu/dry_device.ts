@@ -22,6 +22,10 @@ export interface DryBuffer {
 class DryDevice extends Device {
   readonly tooLarge: SizedBuffer[] = [];
 
+  override get onlyCounts(): boolean {
+    return true;
+  }
+
   protected override expectBindable(buffer: SizedBuffer): void {
     if (buffer.size > this.bindingLimit) this.tooLarge.push(buffer);
   }

@@ -7,6 +7,11 @@
 import { DeviceError } from "../errors.ts";
 import { type KernelLayout, parseLayout } from "./layout.ts";
 
+/** The error of a sentence, or of what is behind it. */
+type Explain = (sentence: string, cause: unknown) => DeviceError | Promise<DeviceError>;
+
+const plainError: Explain = (sentence, cause) => new DeviceError(sentence, { cause });
+
 /**
  * A kernel variant: its WGSL, what it binds, and its pipeline. The bind group layout is explicit,
  * so that steps can be recorded while the driver still compiles.
@@ -20,12 +25,15 @@ export class Kernel {
   readonly layout: KernelLayout;
   /** The layout of bind group 0. */
   readonly bindGroupLayout: GPUBindGroupLayout;
-  #gpu: GPUDevice;
+  readonly #gpu: GPUDevice;
+  readonly #explain: Explain;
   #pipeline: GPUComputePipeline | null = null;
   #compiling: Promise<void> | null = null;
 
-  constructor(gpu: GPUDevice, name: string, code: string) {
+  /** @param explain Makes the error of a kernel that was not compiled. */
+  constructor(gpu: GPUDevice, name: string, code: string, explain: Explain = plainError) {
     this.#gpu = gpu;
+    this.#explain = explain;
     this.name = name;
     this.code = code;
     this.layout = parseLayout(code);
@@ -61,7 +69,7 @@ export class Kernel {
     const module = gpu.createShaderModule({ label: this.name, code: this.code });
     const layout = gpu.createPipelineLayout({ bindGroupLayouts: [this.bindGroupLayout] });
     const compute = { module, entryPoint: "main" };
-    const scope = gpu.popErrorScope();
+    const scope = gpu.popErrorScope().catch((error: Error) => error);
     let failure: unknown;
     try {
       this.#pipeline = await gpu.createComputePipelineAsync({ label: this.name, layout, compute });
@@ -70,7 +78,7 @@ export class Kernel {
     }
     const message = (await scope)?.message ?? (failure as Error | undefined)?.message;
     if (message !== undefined) {
-      throw new DeviceError(`Cannot compile kernel ${this.name}: ${message}`, { cause: failure });
+      throw await this.#explain(`Cannot compile kernel ${this.name}: ${message}`, failure);
     }
   }
 }

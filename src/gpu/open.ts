@@ -4,7 +4,7 @@
  * @module
  */
 
-import { DeviceError } from "../errors.ts";
+import { DeviceError, OptionError } from "../errors.ts";
 import { loadDawn } from "./dawn.ts";
 import {
   F16_MATRIX,
@@ -81,6 +81,32 @@ const PACKED_DOT = "packed_4x8_integer_dot_product";
  * A feature that Deno's adapters do not list, although their devices have it when it is requested.
  */
 const UNLISTED_FEATURE: GPUFeatureName = "subgroups";
+
+/**
+ * Opens a device of the provider that the options name.
+ *
+ * @throws {DeviceError} where there is no adapter, or it refuses.
+ * @throws {OptionError} for another provider.
+ */
+export async function openGpu(
+  options: DeviceOptions,
+): Promise<OpenedDevice & { provider: Provider }> {
+  const { provider = "native", onFallback } = options;
+  if (!PROVIDERS.includes(provider)) {
+    throw new OptionError(
+      `Cannot use the provider "${provider}": give one of ${PROVIDERS.join(", ")}`,
+    );
+  }
+  if (provider !== "native") {
+    try {
+      return { ...await openDawn(options), provider: "dawn" };
+    } catch (error) {
+      if (provider === "dawn" || !(error instanceof DeviceError)) throw error;
+      onFallback?.(error.message);
+    }
+  }
+  return { ...await openNative(options), provider: "native" };
+}
 
 /**
  * Opens a device of the runtime's own WebGPU.

@@ -54,6 +54,8 @@ export class Program implements Disposable {
   #items: RecordedItem[] = [];
   #params: Uint8Array<ArrayBuffer> = new Uint8Array(64 * OFFSET_ALIGNMENT);
   #paramsEnd = 0;
+  /** Bytes of parameters that were counted without being recorded. */
+  #countedBytes = 0;
   #uniforms: GPUBuffer | null = null;
   #phase = "";
   /** By label. */
@@ -141,6 +143,22 @@ export class Program implements Disposable {
     });
   }
 
+  /**
+   * Records the same work for each of `count` parts. Where only memory counts, parts behind the second
+   * are counted like it: they share its scratch memory, and may be millions.
+   *
+   * @param record Records part `index`, counted from 0.
+   */
+  repeat(count: number, record: (index: number) => void): void {
+    const recorded = this.device.onlyCounts ? Math.min(count, 2) : count;
+    let start = this.#paramsEnd;
+    for (let index = 0; index < recorded; index++) {
+      start = this.#paramsEnd;
+      record(index);
+    }
+    this.#countedBytes += (count - recorded) * (this.#paramsEnd - start);
+  }
+
   /** Records a copy of `from.size` bytes. */
   copy(from: BufferView, to: BufferView): void {
     if (from.size > 0) this.#items.push({ kind: "copy", from, to });
@@ -154,7 +172,7 @@ export class Program implements Disposable {
   /** Compiles the kernels, which programs that are recorded later need not wait for. */
   async compile(): Promise<void> {
     const dispatches = this.#items.filter((item) => item.kind === "dispatch");
-    await this.device.wait(Promise.all(dispatches.map(({ kernel }) => kernel.compile())));
+    await this.device.wait(() => Promise.all(dispatches.map(({ kernel }) => kernel.compile())));
   }
 
   /**
@@ -170,7 +188,7 @@ export class Program implements Disposable {
   #allocate(): void {
     if (this.#paramsEnd > 0) {
       this.#uniforms = this.device.createBuffer(
-        this.#paramsEnd,
+        this.#paramsEnd + this.#countedBytes,
         GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
         "kernel parameters",
       );

@@ -14,7 +14,8 @@ export interface ReadableDevice {
   free(buffer: GPUBuffer): void;
   /** Throws if GPU work failed. */
   check(): void;
-  wait<T>(promise: Promise<T>): Promise<T>;
+  wait<T>(begin: () => Promise<T>): Promise<T>;
+  explain(sentence: string, cause: unknown): Promise<DeviceError>;
 }
 
 /**
@@ -44,17 +45,16 @@ export async function readBack(
       }
     });
     device.gpu.queue.submit([encoder.finish()]);
-    await device.wait(staging.mapAsync(GPUMapMode.READ));
+    await device.wait(() => staging.mapAsync(GPUMapMode.READ));
     device.check();
     const mapped = staging.getMappedRange();
     return views.map((view, i) => mapped.slice(starts[i], starts[i] + view.size));
   } catch (error) {
-    await new Promise((resolve) => setTimeout(resolve)); // the reason may arrive just after
-    device.check();
+    if (error instanceof DeviceError) throw error;
     const { name, message } = error as Error;
-    throw new DeviceError(
-      `Cannot read results as the GPU was lost or destroyed (${message || name}): open it again`,
-      { cause: error },
+    throw await device.explain(
+      `Cannot read results as the GPU does not give them (${message || name}): open it again`,
+      error,
     );
   } finally {
     device.free(staging);

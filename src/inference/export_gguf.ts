@@ -9,6 +9,7 @@ import { basename, dirname, resolve } from "node:path";
 import { statfs } from "node:fs/promises";
 import { checkOneOf } from "../checks.ts";
 import { FileError, OptionError } from "../errors.ts";
+import { noticeOnConsole } from "../printable.ts";
 import { exists } from "../io/exists.ts";
 import { ELEMENTS, encodeElements, type GgufElement } from "../io/gguf/encode.ts";
 import { tokenizerMetadata } from "../io/gguf/tokenizer.ts";
@@ -135,7 +136,7 @@ function withAdapter(
   return { config, source };
 }
 
-function notify({ onNotice = console.warn }: GgufOptions, notice: string): void {
+function notify({ onNotice = noticeOnConsole }: GgufOptions, notice: string): void {
   onNotice(notice);
 }
 

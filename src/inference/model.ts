@@ -1,9 +1,10 @@
 /**
- * A LLaMA-family model: its folder, its tokenizer, and its layers on the GPU.
+ * A language model: its folder, its tokenizer, and its layers on the GPU.
  *
  * @module
  */
 
+import { noticeOnConsole } from "../printable.ts";
 import { checkInteger } from "../checks.ts";
 import { firstOf, rowsOf } from "../gpu/buffers.ts";
 import { type Device, internalDevice, requestDevice } from "../gpu/public_device.ts";
@@ -17,7 +18,7 @@ import { Network, type NetworkOptions } from "../model/network.ts";
 import { ModelFiles } from "./model_files.ts";
 import { type Prompt, renderPrompt } from "./prompt.ts";
 import { type ModelSource, saveNetwork, type SaveOptions, type SaveResult } from "./save_model.ts";
-import { checkTokens } from "./check_ids.ts";
+import { checkIds, checkLength, checkTokens } from "./check_ids.ts";
 import {
   type LabelledSequence,
   type LossAndGradients,
@@ -93,7 +94,7 @@ export class Model implements Disposable {
    * @throws {DeviceError} if no device is given and there is no GPU.
    */
   static async load(folder: string, options: ModelOptions = {}): Promise<Model> {
-    const { device, chatTemplate, signal, onNotice = console.warn } = options;
+    const { device, chatTemplate, signal, onNotice = noticeOnConsole } = options;
     if (device) internalDevice(device); // an error before anything is read
     using opened = new DisposableStack();
     const files = opened.use(await ModelFiles.open(folder, { chatTemplate, signal }));
@@ -182,9 +183,13 @@ export class Model implements Disposable {
    * Computes the logits of every token of a sequence.
    *
    * @returns [ids.length, vocabSize]
+   * @throws {OptionError} for more tokens than the model was made for.
+   * @throws {DataError} for ids that it has no token for.
    */
   async logits(ids: ArrayLike<number>): Promise<Float32Array<ArrayBuffer>> {
     const { vocabSize } = this.config;
+    checkLength(ids.length, this);
+    checkIds(ids, this); // before they are made whole numbers
     const logits = new Float32Array(ids.length * vocabSize);
     const network = await this.#write(sequenceArrays(ids));
     (await network.forwardProgram(ids.length)).run();
@@ -201,7 +206,9 @@ export class Model implements Disposable {
   /**
    * Computes the mean loss over the targets of a sequence, in nats.
    *
-   * @throws {DataError} if every label is ignored.
+   * @throws {DataError} if every label is ignored, or for ids or labels that the model has no token for.
+   * @throws {OptionError} for more tokens than the model was made for.
+   * @throws {ModelError} if the loss is no finite number.
    */
   loss(sequence: LabelledSequence): Promise<number> {
     return sequenceLoss(this, sequence);

@@ -8,8 +8,8 @@
 
 import { basename, dirname, join, resolve } from "node:path";
 import { FileError } from "../errors.ts";
-import { exists } from "./exists.ts";
-import { isDiskFull, toFileError } from "./file_error.ts";
+import { exists, mayRead, missingFolders } from "./exists.ts";
+import { bytesThatFitted, DiskFullError, isDiskFull, toFileError } from "./file_error.ts";
 
 /** What an atomically written file holds: the bytes, the text, or a function that writes them. */
 export type FileContent = string | Uint8Array | ((file: Deno.FsFile) => Promise<void>);
@@ -33,8 +33,11 @@ export async function writeFileAtomically(path: string, content: FileContent): P
     await Deno.rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
+    const failure = isDiskFull(error)
+      ? new DiskFullError(`Cannot write "${path}"`, await sizeOf(temporary), error)
+      : toFileError("write", path, error);
     await removeAll(temporary).catch(() => {}); // the first error is the one to report
-    throw toFileError("write", path, error);
+    throw failure;
   }
 }
 
@@ -69,7 +72,8 @@ export async function writeFolderAtomically(
   if (replaces) await checkReplaceable(path, options.overwrite ?? false);
   try {
     await removeAll(temporary);
-    await Deno.mkdir(temporary, { recursive: true });
+    await makeFolder(dirname(path));
+    await Deno.mkdir(temporary);
     await write(temporary);
     await syncTree(temporary);
     if (replaces) await Deno.rename(path, old);
@@ -82,10 +86,10 @@ export async function writeFolderAtomically(
     await syncFolder(dirname(path));
   } catch (error) {
     const failure = isDiskFull(error)
-      ? new FileError(
-        `Cannot write the folder "${target}": the disk is full after ${await sizeOf(temporary)} ` +
-          `bytes; free more space than these, or choose another folder, and run again`,
-        { cause: error },
+      ? new DiskFullError(
+        `Cannot write the folder "${target}"`,
+        await sizeOf(temporary) + bytesThatFitted(error),
+        error,
       )
       : toFileError("write", target, error);
     await removeAll(temporary).catch(() => {}); // the first error is the one to report
@@ -124,7 +128,10 @@ export async function recoverFolder(target: string): Promise<void> {
   if (!await exists(old)) return;
   try {
     // The old folder steps aside only when the new one is complete: that one is the later state.
-    if (!await exists(path)) await Deno.rename(await exists(temporary) ? temporary : old, path);
+    if (!await exists(path)) {
+      await Deno.rename(await exists(temporary) ? temporary : old, path);
+      await syncFolder(dirname(path));
+    }
     await removeAll(old);
   } catch (error) {
     throw toFileError("restore", target, error);
@@ -143,9 +150,30 @@ export async function removeFolderAtomically(target: string): Promise<void> {
   try {
     await removeAll(removed);
     await Deno.rename(path, removed);
+    // Before anything in it goes: a power cut must not leave a part under the old name.
+    await syncFolder(dirname(path));
     await removeAll(removed);
   } catch (error) {
     throw toFileError("remove", target, error);
+  }
+}
+
+/**
+ * Makes a folder and those above it that are missing, so that they survive a power cut.
+ *
+ * @throws {FileError} if it cannot be made.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    const missing = await missingFolders(path);
+    if (missing.length === 0) return;
+    await Deno.mkdir(path, { recursive: true });
+    for (const made of missing) {
+      // Who may touch the folder alone keeps its files; its name then waits for the system's own time.
+      if (mayRead(dirname(made))) await syncFolder(dirname(made));
+    }
+  } catch (error) {
+    throw toFileError("make the folder", path, error);
   }
 }
 
@@ -161,7 +189,7 @@ async function removeAll(path: string): Promise<void> {
 }
 
 /** Makes every file below a folder, and every name in it, durable. */
-async function syncTree(folder: string): Promise<void> {
+export async function syncTree(folder: string): Promise<void> {
   for await (const { name, isDirectory } of Deno.readDir(folder)) {
     const path = join(folder, name);
     if (isDirectory) {
@@ -176,22 +204,21 @@ async function syncTree(folder: string): Promise<void> {
 }
 
 /** Makes the names in a folder durable: a rename survives a power cut only after this. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   // Windows cannot open a folder as a file, and commits renames by itself.
   if (Deno.build.os === "windows") return;
   using folder = await Deno.open(path);
   await folder.sync();
 }
 
-/** The bytes of all files below a folder, which may be missing. */
-async function sizeOf(folder: string): Promise<number> {
-  if (!await exists(folder)) return 0;
-  let size = 0;
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    const path = join(folder, name);
-    size += isDirectory ? await sizeOf(path) : (await Deno.stat(path)).size;
-  }
-  return size;
+/** The bytes of a file, or of all files below a folder; 0 where nothing is. */
+async function sizeOf(path: string): Promise<number> {
+  if (!await exists(path)) return 0;
+  const { isDirectory, size } = await Deno.lstat(path);
+  if (!isDirectory) return size;
+  let sum = 0;
+  for await (const { name } of Deno.readDir(path)) sum += await sizeOf(join(path, name));
+  return sum;
 }
 
 const encoder = new TextEncoder();

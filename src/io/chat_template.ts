@@ -8,10 +8,11 @@ import { join } from "node:path";
 import { DataError, ModelError, OptionError } from "../errors.ts";
 import { CHAT_TEMPLATE_NAMES, CHAT_TEMPLATES, type ReadyTemplate } from "./chat_templates.ts";
 import { exists } from "./exists.ts";
-import { toFileError } from "./file_error.ts";
 import { Jinja, type Rendered } from "./jinja.ts";
+import { BudgetError } from "./jinja_budget.ts";
 import { isJsonObject, type JsonFields } from "./json.ts";
 import { specialToken } from "./special_tokens.ts";
+import { LARGEST_WRITTEN, readTextFile } from "./text_file.ts";
 
 /** A piece of a message's content, in the form of OpenAI's and transformers' messages. */
 export interface ContentPart {
@@ -54,6 +55,7 @@ export interface RenderOptions {
 export class ChatTemplate {
   /** The template. */
   readonly source: string;
+  readonly #where: string;
   readonly #template: Jinja;
   readonly #variables: Record<string, string>;
 
@@ -62,16 +64,18 @@ export class ChatTemplate {
    *
    * @param source The template.
    * @param variables What it may name beside the messages, such as `bos_token`.
+   * @param where Where it stands, for messages, behind "the chat template".
    * @throws {ModelError} if the template is not valid.
    */
-  constructor(source: string, variables: Record<string, string> = {}) {
+  constructor(source: string, variables: Record<string, string> = {}, where = "of the model") {
     this.source = source;
+    this.#where = where;
     this.#variables = variables;
     try {
       this.#template = new Jinja(source);
     } catch (error) {
       throw new ModelError(
-        `Cannot use the chat template of the model: ${(error as Error).message}; correct it, ` +
+        `Cannot use the chat template ${where}: ${(error as Error).message}; correct it, ` +
           `${CHAT_TEMPLATE_HINT}, or use prompt and completion rows`,
         { cause: error },
       );
@@ -85,6 +89,7 @@ export class ChatTemplate {
    * @param messages The turns.
    * @throws {DataError} if the template refuses the messages, as many do when the roles do not take
    * turns.
+   * @throws {ModelError} if rendering them costs more than any template should.
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
     return this.#render(messages, options).text;
@@ -134,6 +139,13 @@ export class ChatTemplate {
         add_generation_prompt: options.addGenerationPrompt ?? false,
       });
     } catch (error) {
+      if (error instanceof BudgetError) {
+        throw new ModelError(
+          `Cannot use the chat template ${this.#where} for a conversation of ${messages.length} ` +
+            `messages: ${error.message}; correct the template, or ${CHAT_TEMPLATE_HINT}`,
+          { cause: error },
+        );
+      }
       throw new DataError(
         `Cannot format a conversation of ${messages.length} messages: the chat template says ` +
           `"${(error as Error).message}"; correct the messages`,
@@ -166,10 +178,16 @@ export async function loadChatTemplate(
     const token = specialToken(name, config);
     if (token !== null) variables[name] = token;
   }
-  const source = chosen !== undefined
-    ? await chosenTemplate(chosen, variables, hasToken)
-    : await templateFile(folder) ?? templateInConfig(config);
-  return source === undefined ? null : new ChatTemplate(source, variables);
+  if (chosen !== undefined) {
+    const source = await chosenTemplate(chosen, variables, hasToken);
+    const where = source === chosen ? "that was chosen" : `"${chosen}"`;
+    return new ChatTemplate(source, variables, where);
+  }
+  const path = join(folder, "chat_template.jinja");
+  const file = await templateFile(path);
+  if (file !== undefined) return new ChatTemplate(file, variables, `in "${path}"`);
+  const source = templateInConfig(config);
+  return source === undefined ? null : new ChatTemplate(source, variables, `in ${config.where}`);
 }
 
 async function chosenTemplate(
@@ -193,25 +211,15 @@ async function chosenTemplate(
         `${fitting.join(", ")} or a Jinja file`,
     );
   }
-  try {
-    return await Deno.readTextFile(chosen);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw toFileError("read", chosen, error);
-    throw new OptionError(
-      `Cannot use the chat template "${chosen}" as there is no such file, and none of that name: ` +
-        `choose ${CHAT_TEMPLATE_NAMES.join(", ")} or a Jinja file`,
-    );
-  }
+  if (await exists(chosen)) return await readTextFile(chosen, LARGEST_WRITTEN);
+  throw new OptionError(
+    `Cannot use the chat template "${chosen}" as there is no such file, and none of that name: ` +
+      `choose ${CHAT_TEMPLATE_NAMES.join(", ")} or a Jinja file`,
+  );
 }
 
-async function templateFile(folder: string): Promise<string | undefined> {
-  const path = join(folder, "chat_template.jinja");
-  if (!await exists(path)) return undefined;
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    throw toFileError("read", path, error);
-  }
+async function templateFile(path: string): Promise<string | undefined> {
+  return await exists(path) ? await readTextFile(path, LARGEST_WRITTEN) : undefined;
 }
 
 /** A model may have several named templates; `default` is the one for plain conversations. */

@@ -25,6 +25,30 @@ export function isDiskFull(error: unknown): boolean {
   return ["ENOSPC", "EDQUOT"].includes(codeOf(error) ?? "") || isDiskFull(error.cause);
 }
 
+/** The disk is full. */
+export class DiskFullError extends FileError {
+  override name = "FileError";
+  /** Bytes that fitted of what was to be written. */
+  readonly written: number;
+
+  /** @param failed The beginning of the sentence, such as `Cannot write "a"`. */
+  constructor(failed: string, written: number, cause: unknown) {
+    const space = written > 0
+      ? ` after ${written} bytes; free more space than these`
+      : "; free some space";
+    super(`${failed}: the disk is full${space}, or choose another folder, and run again`, {
+      cause,
+    });
+    this.written = written;
+  }
+}
+
+/** Bytes that fitted before the disk was full, where an error of this package says so; else 0. */
+export function bytesThatFitted(error: unknown): number {
+  if (error instanceof DiskFullError) return error.written;
+  return error instanceof Error ? bytesThatFitted(error.cause) : 0;
+}
+
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error ? (error as Error & { code?: string }).code : undefined;
 }
@@ -49,6 +73,15 @@ function reason(error: unknown): string | undefined {
       return "the disk is full; free some space, or choose another folder, and run again";
     case "EROFS":
       return "the file system is read-only; choose another folder";
+    case "ENAMETOOLONG":
+      return "the name is longer than names may be; check the path";
+    case "ELOOP":
+      return "its links lead to each other; check the path";
+    case "EINVAL":
+      // Deno's own words, of a character that no name can have.
+      return /NUL byte/.test((error as Error).message)
+        ? "no name has the character NUL; check the path"
+        : (error as Error).message;
     case "EMFILE":
       return "too many files are open; raise the limit (ulimit -n)";
     case undefined:

@@ -4,25 +4,52 @@
  * @module
  */
 
-/** The values by their names. */
-export const GLOBALS: Record<string, unknown> = {
+import { type Budget, BudgetError } from "./jinja_budget.ts";
+
+/** The values by their names. What the functions make is counted. */
+export const globals = (budget: Budget): Record<string, unknown> => ({
   false: false,
   true: true,
   none: null,
   False: false,
   True: true,
   None: null,
-  raise_exception: (message: string) => {
+  raise_exception: (message: unknown) => {
+    if (typeof message !== "string") throw new Error("raise_exception() takes a text");
     throw new Error(message);
   },
-  range: (...bounds: number[]) => {
+  range: (...bounds: unknown[]) => {
+    if (!isWhole(bounds) || bounds.length < 1 || bounds.length > 3) {
+      throw new Error("range() takes one to three whole numbers");
+    }
     const [start, stop, step] = bounds.length === 1 ? [0, bounds[0], 1] : [...bounds, 1];
     if (step === 0) throw new Error("range() arg 3 must not be zero");
     const length = Math.max(0, Math.ceil((stop - start) / step));
+    if (length > LONGEST_RANGE) {
+      throw new BudgetError(
+        `it asks for a range of ${length} numbers, and ${LONGEST_RANGE} are the most, as in transformers`,
+      );
+    }
+    budget.spend(NUMBER_STEPS * length);
     return Array.from({ length }, (_, i) => start + i * step);
   },
-  strftime_now: (format: string) => strftime(new Date(), format),
-};
+  strftime_now: (format: unknown) => {
+    if (typeof format !== "string" || format.length > 1000) {
+      throw new Error("strftime_now() takes a text of up to 1000 characters");
+    }
+    return strftime(new Date(), format);
+  },
+});
+
+/** Steps for a number of a range, with the value that holds it. */
+const NUMBER_STEPS = 4;
+
+/** The longest range: that of Jinja's sandbox, in which transformers renders. */
+const LONGEST_RANGE = 100_000;
+
+function isWhole(bounds: unknown[]): bounds is number[] {
+  return bounds.every((bound) => Number.isSafeInteger(bound));
+}
 
 const MONTHS =
   "January February March April May June July August September October November December"

@@ -5,22 +5,21 @@
  */
 
 import { FileError, ModelError } from "../errors.ts";
-import { toFileError } from "./file_error.ts";
+import { readTextFile } from "./text_file.ts";
+
+/** Levels of arrays and objects in each other; published files have less than 20. */
+const MOST_LEVELS = 128;
 
 /**
  * Reads and parses a JSON file.
  *
- * @throws {FileError} if the file is missing, unreadable or not JSON.
+ * @param most The most bytes that it may have.
+ * @throws {FileError} if the file is missing, unreadable, too large or not JSON.
  */
-export async function readJson(path: string): Promise<unknown> {
-  let text: string;
+export async function readJson(path: string, most?: number): Promise<unknown> {
+  const text = await readTextFile(path, most);
   try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    throw toFileError("read", path, error);
-  }
-  try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
     throw new FileError(
       `Cannot read "${path}" as JSON: ${
@@ -30,19 +29,73 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
+/**
+ * Parses JSON from elsewhere.
+ *
+ * @throws {SyntaxError} if it is none, or nested so deeply that what walks over it by calling itself
+ * would run out of stack.
+ */
+export function parseJson(text: string): unknown {
+  const value = JSON.parse(text);
+  if (levels(text) > MOST_LEVELS) {
+    throw new SyntaxError(`it is nested more than ${MOST_LEVELS} levels deep`);
+  }
+  return value;
+}
+
+/** How deeply JSON is nested. */
+function levels(json: string): number {
+  let [depth, deepest] = [0, 0];
+  for (let i = 0; i < json.length; i++) {
+    switch (json.charCodeAt(i)) {
+      case 0x22: // a string, up to the next quote that no backslash precedes
+        while (json.charCodeAt(++i) !== 0x22) if (json.charCodeAt(i) === 0x5c) i++;
+        break;
+      case 0x5b: // [
+      case 0x7b: // {
+        deepest = Math.max(deepest, ++depth);
+        break;
+      case 0x5d:
+      case 0x7d:
+        depth--;
+    }
+  }
+  return deepest;
+}
+
 /** Whether `value` is a JSON object, not an array or null. */
 export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** `value` as a reader would recognise it in the file, cut to a length that fits a sentence. */
+/** Characters that fit a sentence. */
+const SHOWN = 80;
+
+/**
+ * `value` as a reader would recognise it in the file, cut to a length that fits a sentence. Only what is
+ * shown is looked at: a value can be far larger than its file, as aliases of YAML are shared.
+ */
 export function showJson(value: unknown): string {
-  try {
-    const text = JSON.stringify(value) ?? "nothing";
-    return text.length > 80 ? text.slice(0, 77) + "..." : text;
-  } catch {
-    return "a value nested too deeply to show"; // the parser has no such limit
+  const text = begin(value, SHOWN + 1);
+  return text.length > SHOWN ? text.slice(0, SHOWN - 3) + "..." : text;
+}
+
+/** The first `room` characters of a value as JSON, or some more; all of a shorter one. */
+function begin(value: unknown, room: number): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, room));
+  if (typeof value !== "object" || value === null || value instanceof Date) {
+    return typeof value === "bigint" ? `${value}` : JSON.stringify(value) ?? "nothing";
   }
+  const isArray = Array.isArray(value);
+  let text = isArray ? "[" : "{";
+  for (const key in value) {
+    if (!Object.hasOwn(value, key) || (!isArray && value[key as never] === undefined)) continue;
+    if (text.length > 1) text += ",";
+    if (text.length >= room) return text;
+    if (!isArray) text += `${begin(key, room)}:`;
+    text += begin((value as Record<string, unknown>)[key], room - text.length);
+  }
+  return text + (isArray ? "]" : "}");
 }
 
 /**
@@ -105,23 +158,27 @@ export class JsonFields {
     return this.has(name) ? this.json[name] : undefined;
   }
 
-  /** An integer of at least `min`. */
-  integer(name: string, min: number, fallback?: number): number {
+  /** An integer from `min` to `max`. */
+  integer(name: string, min: number, fallback?: number, max = Infinity): number {
     return this.#read(
       name,
-      `an integer of at least ${min}`,
+      max === Infinity ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`,
       fallback,
-      (value) => Number.isSafeInteger(value) && (value as number) >= min,
+      (value) => Number.isSafeInteger(value) && (value as number) >= min && value as number <= max,
     );
   }
 
-  /** A finite number above zero. */
-  positive(name: string, fallback?: number): number {
+  /** A number above zero, in a range within which it and its inverse are numbers of f32. */
+  positive(
+    name: string,
+    fallback?: number,
+    [least, most]: readonly [least: number, most: number] = [1e-30, 1e30],
+  ): number {
     return this.#read(
       name,
-      "a positive number",
+      `a number from ${least} to ${most}`,
       fallback,
-      (value) => Number.isFinite(value) && (value as number) > 0,
+      (value) => typeof value === "number" && value >= least && value <= most,
     );
   }
 

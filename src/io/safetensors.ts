@@ -47,9 +47,9 @@ export class SafetensorsFile implements Disposable {
   static async open(path: string): Promise<SafetensorsFile> {
     let file: Deno.FsFile | undefined;
     try {
-      file = await Deno.open(path);
-      const { size, isFile } = await file.stat();
+      const { size, isFile } = await Deno.stat(path); // to open a pipe would wait for a writer
       if (!isFile) throw new FileError(`Cannot open "${path}": it is not a file; check the path`);
+      file = await Deno.open(path);
       const headerLength = await readHeaderLength(file, size, path);
       const bytes = new Uint8Array(headerLength);
       await readFully(file, bytes, path);

@@ -11,6 +11,7 @@ import { type ChatTemplate, loadChatTemplate } from "./chat_template.ts";
 import { exists } from "./exists.ts";
 import { JsonFields, readJson } from "./json.ts";
 import { specialToken } from "./special_tokens.ts";
+import { LARGEST_LIST } from "./text_file.ts";
 import { TokenStream } from "./token_stream.ts";
 import { Engines } from "./tokenizer_engines.ts";
 
@@ -84,7 +85,7 @@ export class Tokenizer {
           `transformers (AutoTokenizer.from_pretrained(…).save_pretrained(…))`,
       );
     }
-    const json = await readJson(path);
+    const json = await readJson(path, LARGEST_LIST);
     const config = await readFields(join(folder, "tokenizer_config.json"));
     const engines = await Engines.open(path, json, config, options.native ?? true);
     const { javascript } = engines;

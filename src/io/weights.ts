@@ -9,6 +9,8 @@ import { basename, join } from "node:path";
 import { FileError } from "../errors.ts";
 import { exists } from "./exists.ts";
 import { isJsonObject, readJson, showJson } from "./json.ts";
+import { aboutPickles } from "./pickles.ts";
+import { LARGEST_LIST } from "./text_file.ts";
 import { SafetensorsFile, type TensorInfo } from "./safetensors.ts";
 
 /** The name of the weights of a folder that does not shard them. */
@@ -46,7 +48,9 @@ export class Weights implements Disposable {
     if (!await exists(indexPath)) {
       throw new FileError(
         `Cannot find weights in "${folder}": it has neither ${WEIGHTS_FILE} nor ` +
-          `${WEIGHTS_INDEX_FILE}; give a Hugging Face model folder with safetensors weights`,
+          `${WEIGHTS_INDEX_FILE}${await aboutPickles(
+            folder,
+          )}; give a Hugging Face model folder with safetensors weights`,
       );
     }
     return new Weights(folder, await openShards(folder, indexPath));
@@ -92,6 +96,15 @@ export class Weights implements Disposable {
    */
   info(name: string): TensorInfo {
     return this.#file(name).tensors.get(this.#storedName(name))!;
+  }
+
+  /**
+   * The path of the file that a tensor is in.
+   *
+   * @throws {FileError} if there is no such tensor.
+   */
+  pathOf(name: string): string {
+    return this.#file(name).path;
   }
 
   /**
@@ -148,7 +161,7 @@ async function openShards(
   folder: string,
   indexPath: string,
 ): Promise<Map<string, SafetensorsFile>> {
-  const index = await readJson(indexPath);
+  const index = await readJson(indexPath, LARGEST_LIST);
   const weightMap = isJsonObject(index) ? index.weight_map : undefined;
   if (!isJsonObject(weightMap)) {
     throw new FileError(
@@ -161,7 +174,7 @@ async function openShards(
   try {
     for (const [tensor, shard] of Object.entries(weightMap)) {
       // A path would let an index from elsewhere read outside of its folder.
-      if (typeof shard !== "string" || shard !== basename(shard) || shard.startsWith(".")) {
+      if (typeof shard !== "string" || !/^[^.]/.test(shard) || shard !== basename(shard)) {
         throw new FileError(
           `Cannot read "${indexPath}": it places "${tensor}" in ${showJson(shard)}, which is not ` +
             `the name of a file in its folder; fetch the index again`,

@@ -6,39 +6,33 @@
 
 import { dirname, join, resolve } from "node:path";
 import { FileError } from "../errors.ts";
+import { mayRead, missingFolders } from "./exists.ts";
 import { toFileError } from "./file_error.ts";
 
 /**
  * Makes sure that files can be written into a folder, which need not exist yet; nothing is left
- * behind.
+ * behind. It touches nothing outside of the folder, so permission for that one is enough.
  *
  * @throws {FileError} if they cannot, or something else than a folder is there.
  */
 export async function expectWritable(folder: string): Promise<void> {
-  let path = resolve(folder);
+  const path = resolve(folder);
   try {
-    let info = await statOf(path);
-    while (info === null) info = await statOf(path = dirname(path));
-    if (!info.isDirectory) {
+    const missing = await missingFolders(path);
+    const above = missing.length === 0 ? path : dirname(missing.at(-1)!);
+    if (mayRead(above) && !(await Deno.stat(above)).isDirectory) {
       throw new FileError(
-        `Cannot write to "${folder}" as "${path}" is a file: give the path of a folder`,
+        `Cannot write to "${folder}" as "${above}" is a file: give the path of a folder`,
       );
     }
+    await using made = new AsyncDisposableStack();
+    // Last in, first out: the innermost folder goes first. One that may not be removed stays.
+    for (const each of missing.reverse()) made.defer(() => Deno.remove(each).catch(() => {}));
+    await Deno.mkdir(path, { recursive: true });
     const probe = join(path, `.falqon-probe-${crypto.randomUUID()}`);
     await Deno.writeFile(probe, new Uint8Array(1), { createNew: true });
     await Deno.remove(probe);
   } catch (error) {
     throw toFileError("write to", folder, error);
-  }
-}
-
-async function statOf(path: string): Promise<Deno.FileInfo | null> {
-  try {
-    return await Deno.stat(path);
-  } catch (error) {
-    const missing = error instanceof Deno.errors.NotFound ||
-      error instanceof Deno.errors.NotADirectory;
-    if (missing && dirname(path) !== path) return null;
-    throw error;
   }
 }

@@ -64,7 +64,8 @@ const RULES: readonly Rule[] = [
   },
   {
     names: /^(attention_multiplier|attn_scale|attention_scale|softmax_scale)$/,
-    neutral: (value, { plan }) => Math.abs(Number(value) / attentionOf(plan)!.scale - 1) < 1e-6,
+    neutral: (value, { plan }) =>
+      typeof value === "number" && Math.abs(value / attentionOf(plan)!.scale - 1) < 1e-6,
     off: false,
     wanted: "absent, or 1 / √(head size)",
   },
@@ -106,7 +107,7 @@ const RULES: readonly Rule[] = [
   },
   {
     names: /^norm(alization)?_(type|function)$|^normalization$/,
-    neutral: (value) => /^rms_?norm$|^rms$/i.test(String(value)),
+    neutral: (value) => typeof value === "string" && /^rms_?norm$|^rms$/i.test(value),
     wanted: "absent or rms_norm",
   },
   {

@@ -9,6 +9,7 @@
 import { join } from "node:path";
 import { exists } from "../io/exists.ts";
 import { JsonFields, readJson } from "../io/json.ts";
+import { expectCountable, MOST } from "./accepted_sizes.ts";
 import { refuseUnclaimed } from "./claimed_fields.ts";
 import { FAMILIES, MODEL_TYPES, type Wrapper, WRAPPERS } from "./families/registry.ts";
 import { attentionOf, type ModelPlan } from "./plan.ts";
@@ -94,13 +95,14 @@ export function parseModelConfig(json: unknown, where: string): ModelConfig {
   const file = new JsonFields(json, where);
   const { modelType, fields, plan } = planConfig(file);
   expectSupported(plan, fields);
+  expectCountable(plan, fields.where);
   const { vocabSize } = plan;
   const ids = (name: string, absent?: number) => tokenIds(fields, name, vocabSize, absent);
   const config = {
     modelType,
-    architectures: [file.raw("architectures") ?? []].flat().map(String),
+    architectures: [file.raw("architectures")].flat().filter((name) => typeof name === "string"),
     ...sizesOf(plan),
-    maxPositionEmbeddings: fields.integer("max_position_embeddings", 1, 2048),
+    maxPositionEmbeddings: fields.integer("max_position_embeddings", 1, 2048, MOST.tokens),
     bosTokenId: ids("bos_token_id", 1)[0] ?? null,
     eosTokenIds: ids("eos_token_id", 2),
     padTokenId: ids("pad_token_id")[0] ?? null,

@@ -75,8 +75,20 @@ export interface DeltaStates {
 export function makeDeltaStates(device: Device, plan: DeltaNetPlan): DeltaStates {
   const rows = historyRows(plan.convWidth);
   return {
-    history: device.matrix(rows, deltaNetChannels(plan), "f32", "history of a convolution"),
-    states: device.matrix(stateRows(plan), stateCols(plan), "f32", "states of a delta net"),
+    history: device.matrix(
+      rows,
+      deltaNetChannels(plan),
+      "f32",
+      "history of a convolution",
+      "model",
+    ),
+    states: device.matrix(
+      stateRows(plan),
+      stateCols(plan),
+      "f32",
+      "states of a delta net",
+      "model",
+    ),
   };
 }
 

@@ -167,7 +167,7 @@ export class LmHead {
   /** Records the loss of every token. */
   recordLosses(program: Program, { final, targets, rowLoss }: HeadLosses): void {
     const packed = this.#packedSlabs("packed head");
-    this.#chunks(final.rows, (firstRow, count) => {
+    this.#chunks(program, final.rows, (firstRow, count) => {
       const logits = rowsOf(this.logits, 0, count);
       this.#recordProduct(program, rowsOf(final, firstRow, count), logits, packed);
       const { softCap } = this.#plan;
@@ -190,7 +190,7 @@ export class LmHead {
     const { scale: alpha, softCap } = this.#plan;
     const forward = this.#packedSlabs("packed head");
     const backward = this.#packedSlabs("packed head for gradients");
-    this.#chunks(final.rows, (firstRow, count) => {
+    this.#chunks(program, final.rows, (firstRow, count) => {
       const rows = rowsOf(final, firstRow, count);
       const logits = rowsOf(this.logits, 0, count);
       this.#recordProduct(program, rows, logits, forward);
@@ -230,16 +230,18 @@ export class LmHead {
     );
   }
 
-  #chunks(rows: number, visit: (first: number, count: number) => void): void {
+  #chunks(program: Program, rows: number, visit: (first: number, count: number) => void): void {
     const step = this.chunkRows;
-    for (let first = 0; first < rows; first += step) visit(first, Math.min(step, rows - first));
+    const whole = Math.floor(rows / step);
+    program.repeat(whole, (chunk) => visit(chunk * step, step));
+    if (rows > whole * step) visit(whole * step, rows - whole * step);
   }
 }
 
 /** Memory for a matrix's rows in f16, with one scale per row. */
 function quantizedRows(program: Program, { rows, cols }: Matrix, what: string): Quantized {
   return {
-    codes: program.scratch(rows, cols, `codes of ${what}`, "f16"),
-    scales: asVector(program.scratch(1, rows, `scales of ${what}`)),
+    codes: program.scratch(rows, cols, `codes of ${what}`, "f16", "model"),
+    scales: asVector(program.scratch(1, rows, `scales of ${what}`, "f32", "model")),
   };
 }

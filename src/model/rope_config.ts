@@ -5,6 +5,7 @@
  */
 
 import { isJsonObject, JsonFields } from "../io/json.ts";
+import { RANGES } from "./accepted_sizes.ts";
 import type { RopePlan } from "./plan.ts";
 import { type Context, originalLength, parseScaling, type RopeOptions } from "./rope_types.ts";
 
@@ -78,7 +79,11 @@ function parseSet(context: Context): RopePlan {
   const { rope, fields, options } = context;
   const { theta = 10000, thetaField = "rope_theta", interleaved = false, unused = [] } = options;
   const plan = {
-    theta: rope.positive("rope_theta", fields.positive(thetaField, theta)),
+    theta: rope.positive(
+      "rope_theta",
+      fields.positive(thetaField, theta, RANGES.ropeTheta),
+      RANGES.ropeTheta,
+    ),
     ...parseScaling(context),
     interleaved,
     queryScale: parseQueryScale(context),
@@ -99,6 +104,6 @@ const NEUTRAL = /max_position_embeddings$|^finetuned$/;
 function parseQueryScale(context: Context): RopePlan["queryScale"] {
   const { rope, options } = context;
   if (!options.queryScale || !rope.has("llama_4_scaling_beta")) return null;
-  const beta = rope.positive("llama_4_scaling_beta");
+  const beta = rope.positive("llama_4_scaling_beta", undefined, RANGES.factor);
   return { beta, originalMaxPositionEmbeddings: originalLength(context) };
 }

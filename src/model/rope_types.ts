@@ -5,6 +5,7 @@
  */
 
 import type { JsonFields } from "../io/json.ts";
+import { MOST, RANGES } from "./accepted_sizes.ts";
 import type { RopePlan } from "./plan.ts";
 import type { Llama3RopeScaling, LongRopeScaling, YarnRopeScaling } from "./rope_scaling.ts";
 
@@ -92,8 +93,8 @@ export function parseScaling(context: Context): Scaled {
 
 function parseLlama3(context: Context): Scaled {
   const { rope } = context;
-  const lowFreqFactor = rope.positive("low_freq_factor");
-  const highFreqFactor = rope.positive("high_freq_factor");
+  const lowFreqFactor = readFactor(rope, "low_freq_factor");
+  const highFreqFactor = readFactor(rope, "high_freq_factor");
   if (highFreqFactor <= lowFreqFactor) {
     throw rope.error("high_freq_factor", `above low_freq_factor (${lowFreqFactor})`);
   }
@@ -111,8 +112,8 @@ function parseYarn(context: Context): Scaled {
   const { rope } = context;
   const originalMaxPositionEmbeddings = originalLength(context);
   const factor = stretch(rope, ratio(context, originalMaxPositionEmbeddings));
-  const betaFast = rope.positive("beta_fast", 32);
-  const betaSlow = rope.positive("beta_slow", 1);
+  const betaFast = readFactor(rope, "beta_fast", 32);
+  const betaSlow = readFactor(rope, "beta_slow", 1);
   if (betaFast < betaSlow) throw rope.error("beta_fast", `at least beta_slow (${betaSlow})`);
   const scaling: YarnRopeScaling = {
     type: "yarn",
@@ -128,18 +129,18 @@ function parseYarn(context: Context): Scaled {
 /** The factor of cosines and sines, which sharpens attention in a long context. */
 function yarnFactor(rope: JsonFields, stretch: number): number {
   const sharpness = (weight: number) => 0.1 * weight * Math.log(stretch) + 1;
-  const weight = (name: string) => rope.raw(name) === 0 ? 0 : rope.positive(name, NaN);
+  const weight = (name: string) => rope.raw(name) === 0 ? 0 : readFactor(rope, name, NaN);
   const [mscale, allDim] = [weight("mscale"), weight("mscale_all_dim")];
   // Where one of the two is absent or 0, the other one counts as absent too.
   const usual = mscale && allDim ? sharpness(mscale) / sharpness(allDim) : sharpness(1);
-  return rope.positive("attention_factor", usual);
+  return readFactor(rope, "attention_factor", usual);
 }
 
 function parseLongrope(context: Context): Scaled {
   const { rope } = context;
   const dims = rotatedDims(context);
   const originalMaxPositionEmbeddings = originalLength(context, 2);
-  const factors = (name: string) => positiveNumbers(rope, name, dims / 2);
+  const factors = (name: string) => readFactors(rope, name, dims / 2);
   const scaling: LongRopeScaling = {
     type: "longrope",
     shortFactors: factors("short_factor"),
@@ -147,12 +148,12 @@ function parseLongrope(context: Context): Scaled {
     originalMaxPositionEmbeddings,
   };
   const stretched = rope.has("factor")
-    ? rope.positive("factor")
+    ? readFactor(rope, "factor")
     : ratio(context, originalMaxPositionEmbeddings)();
   const usual = stretched <= 1
     ? 1
     : Math.sqrt(1 + Math.log(stretched) / Math.log(originalMaxPositionEmbeddings));
-  return { scaling, rotatedDims: dims, factor: rope.positive("attention_factor", usual) };
+  return { scaling, rotatedDims: dims, factor: readFactor(rope, "attention_factor", usual) };
 }
 
 function parseProportional({ rope, headDim }: Context): Scaled {
@@ -185,35 +186,46 @@ function partOf(headDim: number): string {
 
 /** `factor`, at least 1. */
 function stretch(rope: JsonFields, absent?: () => number): number {
-  const factor = rope.has("factor") || !absent ? rope.positive("factor") : absent();
+  const factor = rope.has("factor") || !absent ? readFactor(rope, "factor") : absent();
   if (factor < 1) throw rope.error("factor", "at least 1");
   return factor;
 }
 
 /** How much longer the context is than the original one. */
 function ratio({ fields }: Context, originalLength: number): () => number {
-  return () => fields.integer("max_position_embeddings", 1) / originalLength;
+  return () => readLength(fields, "max_position_embeddings") / originalLength;
 }
 
 /** Reads the length of the original context. It may stand in the parameters, or beside them. */
 export function originalLength({ rope, fields, options }: Context, min = 1): number {
   if (!rope.has(ORIGINAL)) {
     return fields.has(ORIGINAL)
-      ? fields.integer(ORIGINAL, min)
-      : options.originalMaxPositionEmbeddings ?? fields.integer("max_position_embeddings", min);
+      ? readLength(fields, ORIGINAL, min)
+      : options.originalMaxPositionEmbeddings ?? readLength(fields, "max_position_embeddings", min);
   }
-  const length = rope.integer(ORIGINAL, min);
+  const length = readLength(rope, ORIGINAL, min);
   if (fields.has(ORIGINAL) && fields.json[ORIGINAL] !== length) {
     throw fields.error(ORIGINAL, `the same as in ${rope.where} (${length}), or absent`);
   }
   return length;
 }
 
-function positiveNumbers(rope: JsonFields, name: string, count: number): number[] {
+function readFactor(rope: JsonFields, name: string, absent?: number): number {
+  return rope.positive(name, absent, RANGES.factor);
+}
+
+function readLength(fields: JsonFields, name: string, min = 1): number {
+  return fields.integer(name, min, undefined, MOST.tokens);
+}
+
+function readFactors(rope: JsonFields, name: string, count: number): number[] {
   const value = rope.raw(name);
   const numbers: unknown[] = Array.isArray(value) ? value : [];
-  if (numbers.length !== count || !numbers.every((x) => Number.isFinite(x) && (x as number) > 0)) {
-    throw rope.error(name, `${count} positive numbers, one for each plane that turns`);
+  const [least, most] = RANGES.factor;
+  const isFactor = (x: unknown) => typeof x === "number" && x >= least && x <= most;
+  if (numbers.length !== count || !numbers.every(isFactor)) {
+    const wanted = `${count} numbers from ${least} to ${most}, one for each plane that turns`;
+    throw rope.error(name, wanted);
   }
   return numbers as number[];
 }

@@ -9,40 +9,21 @@
  */
 
 import { basename, dirname, join, resolve } from "node:path";
-import type { LoaderPosition } from "../data/types.ts";
 import { FileError } from "../errors.ts";
 import { removeFolderAtomically, writeFolderAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
-import { isJsonObject, readJson } from "../io/json.ts";
 import type { Network } from "../model/network.ts";
-import { type Checksums, readTensors, writeTensors } from "./checkpoint_tensors.ts";
-import type { Fingerprints } from "./fingerprint.ts";
+import { type CheckpointState, formatState, readState, STATE_FILE } from "./checkpoint_state.ts";
+import { checkTensors, readTensors, writeTensors } from "./checkpoint_tensors.ts";
 import { LOG_FILE } from "./log.ts";
-import type { HeldOutLoss } from "./metrics.ts";
 
-const FORMAT = "falqon-checkpoint-1";
-const STATE_FILE = "state.json";
 const TENSORS_FILE = "state.safetensors";
 const FOLDER = /^checkpoint-(\d+)$/;
 
-/** What `state.json` holds. */
-export interface CheckpointState {
-  /** Optimizer steps done. */
-  step: number;
-  /** Tokens trained on. */
-  tokens: number;
-  /** Position from which the data continues; null at the start. */
-  position: LoaderPosition | null;
-  /** Name of the method. */
-  method: string;
-  /** The run's options, to tell the user what differs. */
-  options: Record<string, unknown>;
-  /** Held-out losses until then. Older checkpoints have none. */
-  evaluations?: HeldOutLoss[];
-  /** What the run was started with. Older checkpoints have none. */
-  fingerprints?: Fingerprints;
-  /** Of the tensors. Older checkpoints have none. */
-  checksums?: Checksums;
+/** A checkpoint whose `state.json` was read. */
+export interface Checkpoint {
+  path: string;
+  state: CheckpointState;
 }
 
 /** Which checkpoints stay when a new one is written. */
@@ -58,13 +39,17 @@ export async function writeCheckpoint(
   folder: string,
   network: Network,
   state: CheckpointState,
-  { newest, best }: Retention,
+  retention: Retention,
 ): Promise<void> {
   await writeFolderAtomically(checkpointFolder(folder, state.step), async (temporary) => {
     const checksums = await writeTensors(join(temporary, TENSORS_FILE), network);
-    const text = JSON.stringify({ format: FORMAT, ...state, checksums }, null, 2);
-    await Deno.writeTextFile(join(temporary, STATE_FILE), text);
+    await Deno.writeTextFile(join(temporary, STATE_FILE), formatState({ ...state, checksums }));
   }, { overwrite: true });
+  await removeSurplus(folder, retention);
+}
+
+/** Removes the checkpoints that are not to stay. */
+export async function removeSurplus(folder: string, { newest, best }: Retention): Promise<void> {
   const steps = await listCheckpoints(folder);
   for (const step of steps.slice(0, -newest)) {
     if (step !== best) await removeFolderAtomically(checkpointFolder(folder, step));
@@ -88,16 +73,72 @@ export async function isCheckpoint(folder: string): Promise<boolean> {
   return await exists(join(folder, STATE_FILE)) && await exists(join(folder, TENSORS_FILE));
 }
 
+/** The folder of the run that a path means, which is that folder or a checkpoint in it. */
+export async function runFolderOf(path: string): Promise<string> {
+  const isOne = FOLDER.test(basename(resolve(path))) || await exists(join(path, STATE_FILE));
+  return isOne ? dirname(resolve(path)) : path;
+}
+
 /**
  * Finds the checkpoint to go on from: the folder itself, or the newest in it.
  *
- * @throws {FileError} if there is none, or it is damaged.
+ * @param fallBack Takes the newest whole one before a damaged one, and is told why; without it a damaged
+ * one is refused.
+ * @throws {FileError} if there is none, or it is damaged; the newest whole one before it is named.
  */
 export async function findCheckpoint(
   folder: string,
-): Promise<{ path: string; state: CheckpointState }> {
-  if (await exists(join(folder, STATE_FILE))) {
-    return { path: folder, state: await readState(folder) };
+  fallBack?: (notice: string) => void,
+): Promise<Checkpoint> {
+  const path = await namedCheckpoint(folder);
+  if (fallBack === undefined) {
+    return await readCheckpoint(path).catch((error) => refuse(path, error));
+  }
+  try {
+    return await checkCheckpoint(path);
+  } catch (error) {
+    const whole = error instanceof FileError ? await wholeBefore(path) : null;
+    if (whole === null) throw error;
+    fallBack(`${(error as FileError).message}; the run goes on from "${whole.path}" instead`);
+    return whole;
+  }
+}
+
+/**
+ * Fills a network, made for restoring, from a checkpoint.
+ *
+ * @throws {FileError} if the checkpoint is damaged; the newest whole one before it is named.
+ * @throws {OptionError} if it is of another method, rank or model.
+ */
+export async function restoreCheckpoint(
+  { path, state }: Checkpoint,
+  network: Network,
+): Promise<void> {
+  await readTensors(join(path, TENSORS_FILE), network, path, state.checksums ?? {})
+    .catch((error) => refuse(path, error));
+}
+
+/** Removes all checkpoints in a folder. */
+export async function removeCheckpoints(folder: string): Promise<void> {
+  for (const step of await listCheckpoints(folder)) {
+    await removeFolderAtomically(checkpointFolder(folder, step));
+  }
+}
+
+/** Steps of the checkpoints in a folder, ascending. */
+export async function listCheckpoints(folder: string): Promise<number[]> {
+  const steps: number[] = [];
+  if (!await exists(folder)) return steps;
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const match = FOLDER.exec(name);
+    if (match && isDirectory) steps.push(Number(match[1]));
+  }
+  return steps.sort((a, b) => a - b);
+}
+
+async function namedCheckpoint(folder: string): Promise<string> {
+  if (await exists(join(folder, STATE_FILE)) || FOLDER.test(basename(resolve(folder)))) {
+    return folder;
   }
   if (!await exists(folder)) {
     throw new FileError(
@@ -112,65 +153,50 @@ export async function findCheckpoint(
         "that saved one, or start the run again",
     );
   }
-  const path = checkpointFolder(folder, newest);
-  return { path, state: await readState(path) };
+  return checkpointFolder(folder, newest);
 }
 
-/**
- * Fills a network, made for restoring, from a checkpoint.
- *
- * @throws {FileError} if the checkpoint is damaged.
- * @throws {OptionError} if it is of another method, rank or model.
- */
-export async function restoreCheckpoint(path: string, network: Network): Promise<void> {
-  const { checksums = {} } = await readState(path);
-  try {
-    await readTensors(join(path, TENSORS_FILE), network, path, checksums);
-  } catch (error) {
-    throw error instanceof FileError ? await withOlder(path, error) : error;
-  }
+async function readCheckpoint(path: string): Promise<Checkpoint> {
+  return { path, state: await readState(path, stepOf(path)) };
 }
 
-/** Removes the checkpoints in a folder of steps after `step`. */
-export async function removeCheckpoints(folder: string, step: number): Promise<void> {
-  for (const later of (await listCheckpoints(folder)).filter((it) => it > step)) {
-    await removeFolderAtomically(checkpointFolder(folder, later));
-  }
+/** Reads all of a checkpoint. */
+async function checkCheckpoint(path: string): Promise<Checkpoint> {
+  const checkpoint = await readCheckpoint(path);
+  await checkTensors(join(path, TENSORS_FILE), path, checkpoint.state.checksums ?? {});
+  return checkpoint;
 }
 
-/** Steps of the checkpoints in a folder, ascending. */
-async function listCheckpoints(folder: string): Promise<number[]> {
-  const steps: number[] = [];
-  if (!await exists(folder)) return steps;
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    const match = FOLDER.exec(name);
-    if (match && isDirectory) steps.push(Number(match[1]));
-  }
-  return steps.sort((a, b) => a - b);
-}
-
-async function readState(path: string): Promise<CheckpointState> {
-  const json = await readJson(join(path, STATE_FILE));
-  const whole = isJsonObject(json) && json.format === FORMAT && typeof json.step === "number" &&
-    typeof json.method === "string" && isJsonObject(json.options);
-  if (!whole) {
-    const damaged = new FileError(
-      `Cannot resume from "${path}" as its ${STATE_FILE} is not of the format ${FORMAT}: ` +
-        "it was written by another version or is damaged",
-    );
-    throw await withOlder(path, damaged);
-  }
-  return json as unknown as CheckpointState;
-}
-
-/** Names the checkpoint before a damaged one, if there is one. */
-async function withOlder(path: string, error: FileError): Promise<FileError> {
+/** The newest whole checkpoint before one; null if there is none. */
+async function wholeBefore(path: string): Promise<Checkpoint | null> {
   const folder = dirname(resolve(path));
-  const step = Number(FOLDER.exec(basename(resolve(path)))?.[1] ?? 0);
-  const older = (await listCheckpoints(folder)).findLast((other) => other < step);
-  if (older === undefined) return error;
-  return new FileError(
-    `${error.message}; or go on from the one before it, "${checkpointFolder(folder, older)}"`,
+  const step = stepOf(path) ?? 0;
+  for (const other of (await listCheckpoints(folder)).reverse()) {
+    if (other >= step) continue;
+    try {
+      return await checkCheckpoint(checkpointFolder(folder, other));
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+    }
+  }
+  return null;
+}
+
+/** Throws an error of reading, with the newest whole checkpoint before the damaged one. */
+async function refuse(path: string, error: unknown): Promise<never> {
+  const whole = error instanceof FileError ? await wholeBefore(path) : null;
+  if (whole === null) throw error;
+  throw new FileError(
+    `${
+      (error as FileError).message
+    }; or go on from the newest whole one before it, "${whole.path}", ` +
+      "by naming it or by resumeFallback",
     { cause: error },
   );
+}
+
+/** The step that the name of a checkpoint's folder says; null if it has another name. */
+function stepOf(path: string): number | null {
+  const match = FOLDER.exec(basename(resolve(path)));
+  return match ? Number(match[1]) : null;
 }

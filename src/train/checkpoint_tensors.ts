@@ -42,6 +42,7 @@ export async function readTensors(
   for (const [name, views] of buffersOf(network)) {
     const stored = file.tensors.get(name);
     const size = bytesOf(views);
+    if (!stored && Object.hasOwn(checksums, name)) throw damaged(folder, name);
     if (!stored || stored.byteLength !== size) {
       const found = stored ? `${stored.byteLength} bytes` : "nothing";
       throw new OptionError(
@@ -59,14 +60,40 @@ export async function readTensors(
       }
       first += view.size;
     }
-    if (Object.hasOwn(checksums, name) && hash.digest("hex") !== checksums[name]) {
-      throw new FileError(
-        `Cannot resume from "${folder}" as the checksum of "${name}" is wrong, so the file was ` +
-          "damaged after it was written: copy it again",
-      );
-    }
+    const isOther = Object.hasOwn(checksums, name) && hash.digest("hex") !== checksums[name];
+    if (isOther) throw damaged(folder, name);
   }
   await network.layers.refresh?.();
+}
+
+/**
+ * Reads a file to its end and compares its checksums.
+ *
+ * @param folder Of the checkpoint, for messages.
+ * @throws {FileError} if the file is damaged.
+ */
+export async function checkTensors(
+  path: string,
+  folder: string,
+  checksums: Checksums,
+): Promise<void> {
+  using file = await SafetensorsFile.open(path);
+  for (const [name, checksum] of Object.entries(checksums)) {
+    const stored = file.tensors.get(name);
+    if (!stored) throw damaged(folder, name);
+    const hash = createHash("sha256");
+    for (let at = 0; at < stored.byteLength; at += CHUNK) {
+      hash.update(await file.readRange(name, at, Math.min(CHUNK, stored.byteLength - at)));
+    }
+    if (hash.digest("hex") !== checksum) throw damaged(folder, name);
+  }
+}
+
+function damaged(folder: string, name: string): FileError {
+  return new FileError(
+    `Cannot resume from "${folder}" as the checksum of "${name}" is wrong, so the file was ` +
+      "damaged after it was written: copy it again",
+  );
 }
 
 /**

@@ -4,18 +4,27 @@
  * @module
  */
 
-import { OptionError } from "../errors.ts";
+import { join, resolve } from "node:path";
+import { type KeptCheckpoint, OptionError } from "../errors.ts";
+import { makeFolder, writeFileAtomically } from "../io/atomic.ts";
+import { exists } from "../io/exists.ts";
 import {
   checkpointFolder,
-  type CheckpointState,
   findCheckpoint,
+  listCheckpoints,
   removeCheckpoints,
+  removeSurplus,
   restoreCheckpoint,
+  type Retention,
+  runFolderOf,
   writeCheckpoint,
 } from "./checkpoint.ts";
+import type { CheckpointState } from "./checkpoint_state.ts";
 import type { Evaluations } from "./evaluations.ts";
 import { fingerprint } from "./fingerprint.ts";
-import { TrainingLog } from "./log.ts";
+import { setAside } from "./folder_order.ts";
+import { LOG_FILE, TrainingLog } from "./log.ts";
+import { madeBy } from "./made_by.ts";
 import type { HeldOutLoss } from "./metrics.ts";
 import { SaveSchedule } from "./save_interval.ts";
 import type { Setup } from "./setup.ts";
@@ -29,31 +38,58 @@ export class RunFiles implements Disposable {
   readonly #evaluations: Evaluations;
   /** When checkpoints are due. */
   readonly schedule: SaveSchedule;
-  /** The step of the newest checkpoint that was written or read; 0 for none. */
-  savedStep: number;
+  /** The newest checkpoint that was written or read; null for none. */
+  kept: KeptCheckpoint | null;
   #log: TrainingLog | null = null;
 
   constructor(setup: Setup, evaluations: Evaluations) {
     this.#setup = setup;
     this.#evaluations = evaluations;
-    const { step = 0, position } = setup.checkpoint ?? {};
-    this.savedStep = step;
-    this.schedule = new SaveSchedule(setup.options.saveEvery, position?.epoch ?? 0);
+    const { checkpoint, resumedFrom: folder } = setup;
+    this.kept = folder === null ? null : { step: checkpoint!.step, folder };
+    this.schedule = new SaveSchedule(
+      setup.options.saveEvery,
+      checkpoint?.position?.epoch ?? 0,
+    );
+  }
+
+  /** The step of that checkpoint; 0 for none. */
+  get savedStep(): number {
+    return this.kept?.step ?? 0;
   }
 
   /**
-   * Opens the log for the steps after `step`. Later lines and checkpoints belong to a run that is
-   * replaced, or to steps that were given up: they go.
+   * Opens the log for the steps after `step`. A new run replaces what is there, if it may; of one that goes
+   * on, later lines are of steps that are done again, and later checkpoints are set aside.
    *
    * Call it when there is a first batch: bad data then leaves no folder that looks like a run.
    */
   async open(step: number): Promise<void> {
-    const { outputDir } = this.#setup.source;
+    const { source: { outputDir, onNotice = console.warn }, lock, checkpoint } = this.#setup;
     if (outputDir === undefined || this.#log) return;
-    await removeCheckpoints(outputDir, step);
-    this.#log = await TrainingLog.open(outputDir, step);
+    lock?.expect();
+    if (checkpoint === null && this.savedStep === 0) {
+      await removeCheckpoints(outputDir);
+      this.#log = await TrainingLog.open(outputDir, null);
+    } else {
+      const notice = await setAside(outputDir, step);
+      if (notice !== null) onNotice(notice);
+      await this.#takeLog(outputDir);
+      this.#log = await TrainingLog.open(outputDir, step, onNotice);
+    }
     const before = this.#evaluations.at(0);
     if (step === 0 && before) await this.appendLoss(before);
+  }
+
+  /** Takes the log of a run along that goes on in another folder. */
+  async #takeLog(outputDir: string): Promise<void> {
+    const { resumeFrom } = this.#setup.source;
+    if (resumeFrom === undefined) return;
+    const folder = await runFolderOf(resumeFrom);
+    const [from, to] = [join(folder, LOG_FILE), join(outputDir, LOG_FILE)];
+    if (resolve(folder) === resolve(outputDir) || await exists(to) || !await exists(from)) return;
+    await makeFolder(outputDir);
+    await writeFileAtomically(to, await Deno.readFile(from));
   }
 
   /** Appends a held-out loss in a line of its own. */
@@ -63,11 +99,18 @@ export class RunFiles implements Disposable {
 
   /** Appends lines to the log, if it is open. */
   async append(entries: readonly object[]): Promise<void> {
+    if (this.#log) this.#setup.lock?.expect();
     await this.#log?.append(entries);
   }
 
   /** Whether a checkpoint is being written. */
   isSaving = false;
+
+  /** Whether the run is at work: no other trainer of this process may then take its folder. */
+  set isBusy(value: boolean) {
+    const { lock } = this.#setup;
+    if (lock) lock.busy = value;
+  }
 
   /** Writes a checkpoint, and removes those that are not to stay. */
   async save(standing: Standing): Promise<void> {
@@ -75,37 +118,66 @@ export class RunFiles implements Disposable {
     if (source.outputDir === undefined) {
       throw new OptionError("Cannot save a checkpoint as there is no outputDir: give one");
     }
-    const { list, best } = this.#evaluations;
+    await this.open(standing.step);
+    this.#setup.lock?.expect();
+    const { list } = this.#evaluations;
     const state = {
       ...standing,
       method: network.method.name,
       options: { ...options },
       evaluations: [...list],
       fingerprints: fingerprints ?? await fingerprint(source),
+      madeBy: madeBy(network.device),
     };
-    const retention = { newest: options.keepCheckpoints, best: best?.step ?? null };
     this.isSaving = true;
     try {
-      await writeCheckpoint(source.outputDir, network, state, retention);
+      await this.#log?.sync(); // a checkpoint comes after the log of its steps
+      await writeCheckpoint(source.outputDir, network, state, this.#retention);
     } finally {
       this.isSaving = false;
     }
-    this.savedStep = standing.step;
+    const { step } = standing;
+    this.kept = { step, folder: checkpointFolder(source.outputDir, step) };
     this.schedule.saved(standing.position?.epoch ?? 0);
+  }
+
+  /** Leaves a checkpoint of where the run ends, and none that is not to stay. */
+  async finish(standing: Standing): Promise<void> {
+    const { source: { outputDir }, lock } = this.#setup;
+    if (this.savedStep !== standing.step) return await this.save(standing);
+    if (outputDir === undefined || !lock?.holds) return;
+    // A run killed before it did this leaves one too many. Later ones are of a run that this is not.
+    const isNewest = (await listCheckpoints(outputDir)).at(-1) === standing.step;
+    if (isNewest) await removeSurplus(outputDir, this.#retention);
+  }
+
+  get #retention(): Retention {
+    const { keepCheckpoints } = this.#setup.options;
+    return { newest: keepCheckpoints, best: this.#evaluations.best?.step ?? null };
   }
 
   /** Fills the network from the checkpoint of a step, and closes the log, to go on from there. */
   async restore(step: number): Promise<Standing> {
     const { source: { outputDir = "" }, network } = this.#setup;
-    const { path, state } = await findCheckpoint(checkpointFolder(outputDir, step));
-    await restoreCheckpoint(path, network);
-    this[Symbol.dispose]();
-    this.savedStep = step;
-    return state;
+    const checkpoint = await findCheckpoint(checkpointFolder(outputDir, step));
+    await restoreCheckpoint(checkpoint, network);
+    this.#closeLog();
+    this.kept = { step, folder: checkpoint.path };
+    return checkpoint.state;
   }
 
-  /** Closes the log. */
+  /** Makes the log durable. */
+  async sync(): Promise<void> {
+    await this.#log?.sync();
+  }
+
+  /** Closes the log, and gives the folder back. */
   [Symbol.dispose](): void {
+    this.#closeLog();
+    this.#setup.lock?.[Symbol.dispose]();
+  }
+
+  #closeLog(): void {
     this.#log?.[Symbol.dispose]();
     this.#log = null;
   }

@@ -7,6 +7,8 @@
 
 import type { Loader } from "../data/types.ts";
 import { OptionError } from "../errors.ts";
+import { noticeOnConsole } from "../printable.ts";
+import { FolderLock } from "../io/folder_lock.ts";
 import { expectWritable } from "../io/writable.ts";
 import type { Method } from "../layers/method.ts";
 import { expectTrains } from "../methods/registry.ts";
@@ -14,9 +16,18 @@ import { CROSS_ENTROPY } from "../model/loss.ts";
 import type { Network } from "../model/network.ts";
 import { TrainingStep } from "../model/training_step.ts";
 import { Random } from "../numerics/random.ts";
-import { type CheckpointState, findCheckpoint, holdsRun, restoreCheckpoint } from "./checkpoint.ts";
+import {
+  type Checkpoint,
+  findCheckpoint,
+  holdsRun,
+  restoreCheckpoint,
+  runFolderOf,
+} from "./checkpoint.ts";
+import type { CheckpointState } from "./checkpoint_state.ts";
 import { expectSame, fingerprint, type Fingerprints } from "./fingerprint.ts";
+import { hasAside, tidyFolder } from "./folder_order.ts";
 import { firstBatches, initFromGradients } from "./gradient_init.ts";
+import { madeBy, otherMaker } from "./made_by.ts";
 import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
 import { announceData, countSteps, openTrainingLoader } from "./training_data.ts";
 
@@ -32,8 +43,12 @@ export interface Setup {
   totalSteps: number | null;
   /** Where the run continues; null for a new one. */
   checkpoint: CheckpointState | null;
+  /** The folder of that checkpoint. */
+  resumedFrom: string | null;
   /** What it was started with; null where no checkpoint is written. */
   fingerprints: Fingerprints | null;
+  /** The right to write into the run's folder; null where nothing is written. */
+  lock: FolderLock | null;
 }
 
 /**
@@ -42,16 +57,15 @@ export interface Setup {
  * @throws What `Trainer.create` throws. The model is then as one that was never used.
  */
 export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promise<Setup> {
-  const { model, method, outputDir, resumeFrom } = source;
-  const notice = source.onNotice ?? console.warn;
+  const { model, method, outputDir } = source;
+  const notice = source.onNotice ?? noticeOnConsole;
   const options = resolveOptions(source, notice);
   expectTrains(method);
   expectDecays(method, options.optimizer.weightDecay);
   signal?.throwIfAborted();
-  const fresh = outputDir !== undefined && resumeFrom === undefined;
-  if (outputDir !== undefined) await expectWritable(outputDir);
-  if (fresh && !source.overwrite) await expectUnused(outputDir);
-  const checkpoint = resumeFrom === undefined ? null : await findCheckpoint(resumeFrom);
+  using made = new DisposableStack();
+  const lock = outputDir === undefined ? null : made.use(await takeFolder(outputDir, notice));
+  const checkpoint = await findStart(source, notice);
   if (checkpoint) expectMethod(checkpoint.state, method, checkpoint.path);
   const needsPrints = checkpoint !== null || options.saveEvery !== 0;
   const fingerprints = needsPrints ? await fingerprint(source) : null;
@@ -59,9 +73,10 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
     const before = checkpoint.state.fingerprints ?? {};
     expectSame(checkpoint.path, before, fingerprints!, source.data);
   }
+  const maker = otherMaker(checkpoint?.state.madeBy, madeBy(model.device));
+  if (maker !== null) notice(maker);
   await announceData(source, options, notice, signal);
 
-  using made = new DisposableStack();
   const random = new Random(options.seed);
   const network = await model.adapt(method, {
     random: () => random.uniform(),
@@ -72,7 +87,7 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
     onNotice: notice,
   });
   made.defer(() => model.release(network));
-  if (checkpoint) await restoreCheckpoint(checkpoint.path, network);
+  if (checkpoint) await restoreCheckpoint(checkpoint, network);
   const rows = options.batchSize * options.sequenceLength;
   const { gradientCheckpointing: checkpointing } = options;
   network.reserve({ tokens: rows, training: true, checkpointing });
@@ -97,8 +112,38 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   await model.device.finish();
   signal?.throwIfAborted();
   made.move(); // nothing failed: all of it is the trainer's
-  const state = checkpoint?.state ?? null;
-  return { source, options, network, step, loader, totalSteps, checkpoint: state, fingerprints };
+  return {
+    ...{ source, options, network, step, loader, totalSteps, fingerprints, lock },
+    checkpoint: checkpoint?.state ?? null,
+    resumedFrom: checkpoint?.path ?? null,
+  };
+}
+
+/** Makes sure that a folder can be written, and that nobody else writes there, from now on. */
+async function takeFolder(folder: string, onNotice: (notice: string) => void): Promise<FolderLock> {
+  await expectWritable(folder);
+  return await FolderLock.take(folder, onNotice);
+}
+
+/** The checkpoint to go on from; null for a new run, which needs a folder without one. */
+async function findStart(
+  { outputDir, overwrite, resumeFrom, resumeFallback }: TrainerOptions,
+  onNotice: (notice: string) => void,
+): Promise<Checkpoint | null> {
+  if (outputDir !== undefined) await tidyFolder(outputDir);
+  if (resumeFrom === undefined) {
+    if (outputDir !== undefined && !overwrite) await expectUnused(outputDir);
+    return null;
+  }
+  await bringBack(await runFolderOf(resumeFrom));
+  return await findCheckpoint(resumeFrom, resumeFallback ? onNotice : undefined);
+}
+
+/** Brings back a checkpoint that a killed process left aside, in a folder that is else only read. */
+async function bringBack(folder: string): Promise<void> {
+  if (!await hasAside(folder)) return;
+  using _ = await FolderLock.take(folder);
+  await tidyFolder(folder);
 }
 
 /** A run's folder must not hold another run. */

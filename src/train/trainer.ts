@@ -7,13 +7,14 @@
 import type { Dataset } from "../data/dataset.ts";
 import { dataWarnings } from "../data/statistics.ts";
 import type { LoaderStatistics } from "../data/types.ts";
-import { OptionError, TrainingError } from "../errors.ts";
+import { type KeptCheckpoint, ModelError, OptionError, TrainingError } from "../errors.ts";
 import { evaluate, type Evaluation } from "../inference/evaluate.ts";
 import type { Model } from "../inference/model.ts";
 import { saveNetwork, type SaveOptions, type SaveResult } from "../inference/save_model.ts";
 import { Claim } from "./claim.ts";
 import { Evaluations } from "./evaluations.ts";
-import { type HeldOutLoss, notFinite, type TrainingMetrics } from "./metrics.ts";
+import { tellingKept, withKept } from "./kept.ts";
+import type { HeldOutLoss, TrainingMetrics } from "./metrics.ts";
 import {
   type Abortable,
   evaluationShape,
@@ -111,6 +112,11 @@ export class Trainer implements Disposable {
     return patience > 0 && this.#evaluations.sinceBest >= patience;
   }
 
+  /** The newest checkpoint that was written or gone on from; null for none. */
+  get kept(): KeptCheckpoint | null {
+    return this.#files.kept;
+  }
+
   /** Counters of the data read so far. */
   get dataStatistics(): LoaderStatistics {
     return this.#setup.loader.statistics;
@@ -126,15 +132,17 @@ export class Trainer implements Disposable {
    * given and logged and, with `saveEvery`, a checkpoint is written, then the signal's reason is
    * thrown. {@linkcode Trainer.stop} ends it without an error.
    * @throws {TrainingError} if loss or gradients are not finite, with the parameters those of the
-   * step before; or if the trainer is running, was disposed of, or its model was put under another
+   * step before; if losses stay far above those of the beginning, so that the model is lost; or if the
+   * trainer is running, was disposed of, or its model was put under another
    * trainer or method.
+   * @throws {ModelError} if the loss is not finite before anything is trained, or the held-out loss.
    * @throws {DataError} for a bad row, once the steps before it are logged and saved.
    * @throws {FileError} if the log or a checkpoint cannot be written.
    */
   async *run({ signal }: Abortable = {}): AsyncGenerator<TrainingMetrics, void, void> {
     this.#claim.expect();
     this.#expectIdle();
-    this.#running = true;
+    this.#running = this.#files.isBusy = true;
     this.#stopped = new AbortController();
     const { logEvery, evalEvery } = this.options;
     const { schedule } = this.#files;
@@ -155,21 +163,26 @@ export class Trainer implements Disposable {
         const saves = schedule.isDue(this.step, this.#stepper.position!.epoch);
         if (due(logEvery) || due(evalEvery) || saves) yield* this.#flush(due(evalEvery));
         const isBest = due(evalEvery) && schedule.isOn && this.best?.step === this.step;
-        if ((saves || isBest) && this.#claim.holds) await this.checkpoint();
+        const isSaved = isBest || (saves && !this.#stepper.isHigh);
+        if (isSaved && this.#claim.holds) await this.checkpoint();
       }
-      yield* this.#flush(false);
+      yield* this.#flush(false, failure === null && !this.#stopped.signal.aborted);
       if (this.#claim.holds && this.step > 0) {
         try {
           if (failure === null && !this.#stopped.signal.aborted) await this.#logHeldOut(signal);
         } catch (error) {
+          if (error instanceof ModelError) throw error; // such a model is not to be kept
           failure = { error };
         }
-        if (schedule.isOn && this.#files.savedStep !== this.step) await this.checkpoint();
+        if (schedule.isOn) await this.#files.finish(this.#stepper.standing);
       }
+      await this.#files.sync();
       if (failure !== null) throw failure.error;
+    } catch (error) {
+      throw withKept(error, this);
     } finally {
       await batches.return();
-      this.#running = false;
+      this.#running = this.#files.isBusy = false;
     }
   }
 
@@ -208,7 +221,8 @@ export class Trainer implements Disposable {
     this.#claim.expect();
     const rows = data ?? this.#setup.source.evalData;
     if (!rows) throw new OptionError("Cannot evaluate without rows: give data, or evalData");
-    const result = await evaluate(this.model, rows, { ...evaluationShape(this.options), signal });
+    const shape = { ...evaluationShape(this.options), signal };
+    const result = await tellingKept(this, evaluate(this.model, rows, shape));
     if (!data) await this.#files.appendLoss(this.#evaluations.add(this.step, result));
     return result;
   }
@@ -223,7 +237,8 @@ export class Trainer implements Disposable {
    */
   async save(folder: string, options: SaveOptions = {}): Promise<SaveResult> {
     this.#claim.expect();
-    return await saveNetwork(this.#setup.network, this.model.files, folder, options);
+    const { network } = this.#setup;
+    return await tellingKept(this, saveNetwork(network, this.model.files, folder, options));
   }
 
   /**
@@ -235,7 +250,7 @@ export class Trainer implements Disposable {
    */
   async checkpoint(): Promise<void> {
     this.#claim.expect();
-    await this.#files.save(this.#stepper.standing);
+    await tellingKept(this, this.#files.save(this.#stepper.standing));
     this.#stepper.startClock();
   }
 
@@ -252,7 +267,7 @@ export class Trainer implements Disposable {
     this.#expectIdle();
     const { best } = this;
     if (best === null || best.step === this.step) return best;
-    this.#stepper.goTo(await this.#files.restore(best.step));
+    this.#stepper.goTo(await tellingKept(this, this.#files.restore(best.step)));
     return best;
   }
 
@@ -281,13 +296,19 @@ export class Trainer implements Disposable {
   }
 
   /** Reads the metrics of the steps since the last read-back and logs them. */
-  async *#flush(evaluating: boolean): AsyncGenerator<TrainingMetrics, void, void> {
-    const { good, bad } = await this.#stepper.read();
+  async *#flush(evaluating: boolean, ending = false): AsyncGenerator<TrainingMetrics, void, void> {
+    const read = await this.#stepper.read(ending);
+    const { good } = read;
+    let error: unknown = read.error;
     const last = good.at(-1);
-    if (last && !bad) await this.#addFindings(last, evaluating);
+    try {
+      if (last && !error) await this.#addFindings(last, evaluating);
+    } catch (found) {
+      error = found; // the steps before are logged all the same
+    }
     await this.#files.append(good);
     yield* good;
-    if (bad) throw notFinite(bad);
+    if (error) throw error;
     this.#stepper.startClock();
   }
 

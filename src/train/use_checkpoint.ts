@@ -36,7 +36,8 @@ export async function useCheckpoint(
   method: Method,
   folder: string,
 ): Promise<number> {
-  const { path, state } = await findCheckpoint(folder);
+  const checkpoint = await findCheckpoint(folder);
+  const { path, state } = checkpoint;
   if (state.method !== method.name) {
     throw new OptionError(
       `Cannot use "${path}" under ${method.name} as it was trained by ${state.method}: use that method`,
@@ -44,7 +45,7 @@ export async function useCheckpoint(
   }
   const network = await model.adapt(method, { random: () => 0, restoring: true });
   try {
-    await restoreCheckpoint(path, network);
+    await restoreCheckpoint(checkpoint, network);
   } catch (error) {
     model.release(network);
     throw error;

@@ -1,6 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { join } from "node:path";
-import type { Terminal } from "../../src/cli/terminal.ts";
 import { roofline, stepTables } from "../../bench/report.ts";
 import { drawSteps } from "../../bench/figure.ts";
 import { run as runStep } from "../../bench/step.ts";
@@ -8,23 +7,7 @@ import { deviationFromLine, run as runSuite, type SuiteLine } from "../../bench/
 import { GROUPS } from "../../bench/support/suite_runs.ts";
 import { withFolder } from "../support/io.ts";
 import { slowTest } from "../support/slow.ts";
-
-/** A terminal that keeps what was written. */
-function recording(): Terminal & { out: string; err: string } {
-  return {
-    out: "",
-    err: "",
-    stdout(text) {
-      this.out += text;
-    },
-    stderr(text) {
-      this.err += text;
-    },
-    columns: null,
-    onInterrupt: () => ({ [Symbol.dispose]: () => {} }),
-    onStop: () => ({ [Symbol.dispose]: () => {} }),
-  };
-}
+import { TestTerminal } from "../support/terminal.ts";
 
 const TINY = ["--width", "tiny", "--layers", "1", "--batch", "2", "--sequence-length", "24"];
 
@@ -38,7 +21,7 @@ slowTest("every method is measured: its loss falls, its peak is what was predict
     ["full"],
   ];
   for (const [i, method] of methods.entries()) {
-    const terminal = recording();
+    const terminal = new TestTerminal();
     const rank = method[0] === "full" ? [] : ["--rank", "4"];
     const more = i % 2 === 0 ? ["--gradient-checkpointing"] : [];
     const args = [...TINY, ...rank, ...more, "--method", ...method, "--steps", "6", "--profile"];
@@ -67,7 +50,7 @@ slowTest(
     withFolder(async (folder) => {
       const path = join(folder, "trace.jsonl");
       const args = [...TINY, "--rank", "4", "--method", "falqon", "--steps", "4", "--trace", path];
-      const { phases } = await runStep(args, recording());
+      const { phases } = await runStep(args, new TestTerminal());
       if (phases === null) return;
       const trace = (await Deno.readTextFile(path)).trim().split("\n").map((line) =>
         JSON.parse(line)
@@ -90,14 +73,14 @@ slowTest(
       const flags = ["--groups", "full", "--tokens", "32", "--sequence-length", "16", "--out", out];
       // The last --layers counts, and no model has --vocab 0.
       const step = ["--", "--width", "tiny", "--steps", "4", "--rank", "4", "--layers", "1"];
-      const [good] = await runSuite([...flags, ...step], recording());
+      const [good] = await runSuite([...flags, ...step], new TestTerminal());
       assertEquals(good.group, "full");
       assert(good.stepMs! > 0);
-      const terminal = recording();
+      const terminal = new TestTerminal();
       const [bad] = await runSuite([...flags, ...step, "--vocab", "0"], terminal);
       assertMatch(bad.error!, /vocab_size/);
       assertMatch(terminal.err, /vocab_size/);
-      const [late] = await runSuite([...flags, "--budget", "0", ...step], recording());
+      const [late] = await runSuite([...flags, "--budget", "0", ...step], new TestTerminal());
       assertEquals(late.error, "out of time");
       const lines = (await Deno.readTextFile(out)).trim().split("\n").map((line) =>
         JSON.parse(line)

@@ -118,8 +118,7 @@ Deno.test("--show-rows prints rows as they are trained and ends, without a GPU",
     assertEquals([code, err], [0, ""]);
     assertMatch(out, /^--- 1: \d+ tokens, \d+ of them targets\n/);
     assertStringIncludes(out, "a b⟦ c");
-    const terminal = new TestTerminal();
-    Object.assign(terminal, { styled: true });
+    const terminal = new TestTerminal(null, "", true);
     await main("train --model model --data own.jsonl --show-rows 1".split(" "), terminal);
     assertStringIncludes(terminal.out, "\x1b[32m");
     assertEquals(terminal.out.match(/^---/gm)!.length, 1);

@@ -65,20 +65,21 @@ Deno.test("a line comes back after something else has cleared it, and ends with 
 });
 
 Deno.test("a terminal that becomes narrower keeps no piece of the line", () => {
-  const terminal = { ...new TestTerminal(80), columns: 80, err: "", out: "" };
-  const narrowing = Object.assign(terminal, {
-    stdout: () => {},
-    stderr: (text: string) => void (terminal.err += text),
-    onInterrupt: () => ({ [Symbol.dispose]: () => {} }),
-    onStop: () => ({ [Symbol.dispose]: () => {} }),
-  });
-  using line = new StatusLine(narrowing as unknown as TestTerminal);
+  const terminal = new TestTerminal(80);
+  using line = new StatusLine(terminal);
   line.show((columns) => "x".repeat(columns));
   assertEquals(terminal.err, "\r" + "x".repeat(79) + "\x1b[K");
   terminal.err = "";
   terminal.columns = 30;
   line.draw();
   assertEquals(terminal.err, "\x1b[2A\r\x1b[J" + "x".repeat(29) + "\x1b[K"); // three lines before
+});
+
+Deno.test("what stands in a line from a file moves no cursor", () => {
+  const terminal = new TestTerminal(80);
+  using line = new StatusLine(terminal);
+  line.show(() => "a\x1b[2J\nb");
+  assertEquals(terminal.err, "\ra\\u001b[2J\\nb\x1b[K");
 });
 
 Deno.test("where stderr is no terminal there is no line", () => {

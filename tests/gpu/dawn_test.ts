@@ -5,7 +5,9 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { DeviceError, OptionError } from "../../src/errors.ts";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { DeviceError, DeviceLostError, OptionError } from "../../src/errors.ts";
 import { throttledWait } from "../../src/gpu/throttled_polling.ts";
 import { loadDawn } from "../../src/gpu/dawn.ts";
 import { Device, type Provider, requestDevice } from "../../src/gpu/device.ts";
@@ -18,14 +20,15 @@ import {
   subgroupMatrixConfigs,
   supportsMatrix,
 } from "../../src/gpu/subgroup_matrix.ts";
+import { withFolder } from "../support/io.ts";
 import { runCommand } from "../support/terminal.ts";
 
 const PACKAGE = Deno.env.get("FALQON_DAWN");
 if (!PACKAGE) console.log("skipped, since FALQON_DAWN names no package: Dawn's null backend");
 
-/** The package as a module: `requestAdapter` is this expression. */
+/** The package's code: `requestAdapter` is this expression. */
 function moduleWith(requestAdapter: string): string {
-  return `data:text/javascript,export const create = () => ({ requestAdapter: ${requestAdapter} })`;
+  return `export const create = () => ({ requestAdapter: ${requestAdapter} })`;
 }
 
 /** The adapter that all GPUs with tensor cores are like; `native` is the runtime's own. */
@@ -43,22 +46,22 @@ const ADAPTER = `{
 }`;
 const NATIVE = "const native = await navigator.gpu.requestAdapter()";
 
-/** Stand-ins for the package, and what comes of each. */
-const BROKEN: Record<string, [module: string, message: RegExp]> = {
-  "is not there": [
-    "/nowhere",
-    /^Cannot load Dawn from file:\/\/\/nowhere\/index\.js: Module not found .+; name the folder of the npm package webgpu in FALQON_DAWN, or unset it$/,
-  ],
+/** Stand-ins for the package's code, and what comes of each. */
+const BROKEN: Record<string, [code: string, message: RegExp]> = {
   "is something else": [
-    "data:text/javascript,export const make = 1",
-    /^Cannot load Dawn from .+: create is not a function; name the folder/,
+    "export const make = 1",
+    /^Cannot load Dawn from file:.+: create is not a function; name the folder of the npm package webgpu in FALQON_DAWN, or unset it$/,
+  ],
+  "brings no WebGPU": [
+    "export const create = () => ({})",
+    /^Cannot load Dawn from file:.+: it brings no WebGPU; name the folder/,
   ],
   "finds no GPU": [
     moduleWith("async () => null"),
     /^Cannot open a GPU by Dawn as it finds no adapter: install your GPU's driver, or take the provider native$/,
   ],
   "has no tensor cores": [
-    "data:text/javascript,export const create = () => navigator.gpu",
+    "export const create = () => navigator.gpu",
     /^Cannot use Dawn as it offers no 16×16×16 matrices of f16 on .+: use an NVIDIA GPU .+, or the provider native$/,
   ],
   "gets no device": [
@@ -70,7 +73,16 @@ const BROKEN: Record<string, [module: string, message: RegExp]> = {
   ],
 };
 
-/** Runs `action` with another package in Dawn's place. */
+/** Runs `action` with a folder in Dawn's place that has this code. */
+function withCode(code: string, action: () => Promise<void>): Promise<void> {
+  return withFolder(async (folder) => {
+    await Deno.writeTextFile(join(folder, "package.json"), '{"name": "webgpu", "type": "module"}');
+    await Deno.writeTextFile(join(folder, "index.js"), code);
+    await withDawn(folder, action);
+  });
+}
+
+/** Runs `action` with the variable naming another place. */
 async function withDawn<T>(place: string, action: () => Promise<T>): Promise<T> {
   Deno.env.set("FALQON_DAWN", place);
   try {
@@ -81,9 +93,9 @@ async function withDawn<T>(place: string, action: () => Promise<T>): Promise<T> 
   }
 }
 
-for (const [problem, [place, message]] of Object.entries(BROKEN)) {
+for (const [problem, [code, message]] of Object.entries(BROKEN)) {
   Deno.test(`dawn that ${problem} is refused by a sentence, and auto goes on without it`, () =>
-    withDawn(place, async () => {
+    withCode(code, async () => {
       const error = await assertRejects(() => requestDevice({ provider: "dawn" }), DeviceError);
       assertMatch(error.message, message);
       const reasons: string[] = [];
@@ -96,11 +108,48 @@ for (const [problem, [place, message]] of Object.entries(BROKEN)) {
     }));
 }
 
+Deno.test("FALQON_DAWN names a folder of the package or an npm: specifier, and no other code is run", () =>
+  withFolder(async (folder) => {
+    const code = "globalThis.ranByVariable = true; export const create = () => ({})";
+    const other = join(folder, "other");
+    await Deno.mkdir(other);
+    await Deno.writeTextFile(join(folder, "index.js"), code);
+    await Deno.writeTextFile(join(other, "index.js"), code);
+    await Deno.writeTextFile(join(other, "package.json"), '{"name": "other", "type": "module"}');
+    const url = pathToFileURL(join(folder, "index.js")).href;
+    const refused: [place: string, problem: string][] = [
+      [`data:text/javascript,${code}`, "it is neither a folder nor an npm: specifier"],
+      [`DATA:text/javascript,${code}`, "it is neither a folder nor an npm: specifier"],
+      ["https://127.0.0.1:1/x.js", "it is neither a folder nor an npm: specifier"],
+      ["http://127.0.0.1:1/x.js", "it is neither a folder nor an npm: specifier"],
+      ["jsr:@x/y", "it is neither a folder nor an npm: specifier"],
+      ["node:child_process", "it is neither a folder nor an npm: specifier"],
+      ["blob:null/x", "it is neither a folder nor an npm: specifier"],
+      [url, "it is neither a folder nor an npm: specifier"],
+      [folder, `there is no "${join(folder, "package.json")}"`],
+      [join(folder, "index.js"), "Not a directory"],
+      [other, `"${join(other, "package.json")}" is of another package`],
+      ["./nowhere", `there is no "${join(Deno.cwd(), "nowhere/package.json")}"`],
+    ];
+    for (const [place, problem] of refused) {
+      await withDawn(place, async () => {
+        const { message } = await assertRejects(
+          () => requestDevice({ provider: "dawn" }),
+          DeviceError,
+        );
+        assertStringIncludes(message, `Cannot load Dawn from "${place}", which FALQON_DAWN names`);
+        assertStringIncludes(message, problem);
+        assertStringIncludes(message, ": give the folder of the npm package webgpu, or ");
+      });
+    }
+    assert(!("ranByVariable" in globalThis));
+  }));
+
 Deno.test({
   name: "dawn without permission for native code is refused by a sentence",
-  permissions: { env: true, ffi: false, read: true },
+  permissions: { env: true, ffi: false, read: true, write: true },
   fn: () =>
-    withDawn("data:text/javascript,Deno.dlopen('dawn.node', {})", async () => {
+    withCode("Deno.dlopen('dawn.node', {})", async () => {
       const error = await assertRejects(() => requestDevice({ provider: "dawn" }), DeviceError);
       assertMatch(error.message, /--allow-ffi flag; or take the provider native$/);
     }),
@@ -120,7 +169,7 @@ Deno.test("dawn with tensor cores is what dawn and auto open", () => {
       },
     };
   }`);
-  return withDawn(opens, async () => {
+  return withCode(opens, async () => {
     for (const provider of ["dawn", "auto"] as const) {
       const onFallback = (reason: string) => assert(false, reason);
       using device = await requestDevice({ provider, onFallback });
@@ -260,6 +309,8 @@ Deno.test({
     using gone = await openNull();
     const lost = gone.allocate(16, "view");
     gone.gpu.destroy();
-    await assertRejects(() => gone.read(lost), DeviceError, "Cannot read results as the GPU was ");
+    const words = "Cannot continue as the GPU was lost (";
+    await assertRejects(() => gone.read(lost), DeviceLostError, words);
+    await assertRejects(() => gone.finish(), DeviceLostError, words);
   },
 });

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { DeviceError } from "../../src/errors.ts";
+import { DeviceError, DeviceLostError } from "../../src/errors.ts";
 import { firstOf, rowsOf } from "../../src/gpu/buffers.ts";
 import { requestDevice } from "../../src/gpu/device.ts";
 import { Kernel } from "../../src/gpu/kernel.ts";
@@ -138,7 +138,52 @@ Deno.test("results of a GPU that is gone are refused by a sentence", async () =>
   using device = await requestDevice();
   const view = device.allocate(16, "view");
   device.gpu.destroy();
-  await assertRejects(() => device.read(view), DeviceError, "Cannot read results as the GPU was ");
+  const words = "Cannot continue as the GPU was lost (";
+  await assertRejects(() => device.read(view), DeviceLostError, words);
+  await assertRejects(() => device.finish(), DeviceLostError, words);
+  const kernel = device.kernel("sum", { THREADS: 64 });
+  await assertRejects(() => kernel.compile(), DeviceLostError, words);
+  using program = new Program(device);
+  await assertRejects(() => program.prepare(), DeviceLostError, words);
+});
+
+Deno.test("a device that its owner destroyed says so", async () => {
+  const device = await requestDevice();
+  const view = device.allocate(16, "view");
+  device.destroy();
+  device.destroy();
+  const error = await assertRejects(
+    () => device.read(view),
+    DeviceError,
+    "its device was destroyed",
+  );
+  assert(!(error instanceof DeviceLostError));
+  await device[Symbol.asyncDispose]();
+});
+
+Deno.test("what the GPU reports is told in its own words, the first failure only", async () => {
+  await using device = await requestDevice();
+  const view = device.allocate(16, "view");
+  const report = (error: object) =>
+    device.gpu.dispatchEvent(Object.assign(new Event("uncapturederror"), { error }));
+  report(new GPUOutOfMemoryError("not enough memory left"));
+  report(new GPUValidationError("a buffer is invalid"));
+  await assertRejects(
+    () => device.read(view),
+    DeviceError,
+    "Cannot continue as the GPU has no memory left, with 16 bytes in buffers of this device: reduce",
+  );
+});
+
+Deno.test("a wait for a promise that never ends is over when the device is lost", async () => {
+  await using device = await requestDevice();
+  const waiting = assertRejects(() => device.wait(() => new Promise(() => {})), DeviceLostError);
+  await new Promise((resolve) => setTimeout(resolve));
+  device.gpu.destroy();
+  await waiting;
+  let asked = false;
+  await assertRejects(() => device.wait(() => Promise.resolve(asked = true)), DeviceLostError);
+  assert(!asked, "Deno's WebGPU ends the process when it waits for a lost device");
 });
 
 Deno.test("GPU work that failed on the side is reported at the next result", async () => {

@@ -190,7 +190,10 @@ Deno.test("parameters that are unknown, bad or in contradiction are refused by n
       'original_max_position_embeddings in "config.json" must be the same as in rope_scaling in ' +
       '"config.json" (32), or absent: found 64',
     ],
-    [{ rope_scaling: { type: "longrope", short_factor, long_factor } }, "8 positive numbers"],
+    [
+      { rope_scaling: { type: "longrope", short_factor, long_factor } },
+      "8 numbers from 0.000001 to 1000000",
+    ],
     [{ rope_scaling: { type: "su", short_factor: "1", long_factor } }, "short_factor"],
     [
       {
@@ -200,7 +203,7 @@ Deno.test("parameters that are unknown, bad or in contradiction are refused by n
       "long_factor in rope_scaling",
       { partialRotaryFactor: 1 },
     ],
-    [{ rope_scaling: { ...longrope, short_mscale: 1.2 } }, "8 positive"],
+    [{ rope_scaling: { ...longrope, short_mscale: 1.2 } }, "8 numbers from"],
     [{ partial_rotary_factor: 0.5 }, "must be 1: found 0.5; models of this model_type"],
     [{ partial_rotary_factor: 1.5 }, "at most 1", { partialRotaryFactor: 1 }],
     [{ partial_rotary_factor: 0.2 }, "that is even: found 0.2", { partialRotaryFactor: 1 }],

@@ -1,10 +1,19 @@
 import { main } from "../../src/cli/main.ts";
-import { INTERRUPTED, type Terminal, type TerminalInput } from "../../src/cli/terminal.ts";
+import {
+  INTERRUPTED,
+  type Terminal,
+  type TerminalInput,
+  writersOf,
+} from "../../src/cli/terminal.ts";
 
 /** A terminal that keeps what is written to it. */
 export class TestTerminal implements Terminal {
-  readonly columns: number | null;
+  columns: number | null;
   readonly input: TerminalInput;
+  stdout: Terminal["stdout"];
+  stderr: Terminal["stderr"];
+  generated: Terminal["generated"];
+  draw: Terminal["draw"];
   out = "";
   err = "";
   #interrupts: (() => void)[] = [];
@@ -12,9 +21,18 @@ export class TestTerminal implements Terminal {
   /**
    * @param columns Width, for a terminal that shows a progress bar.
    * @param input Standard input.
+   * @param isTerminal Whether stdout is a terminal, which shows colours.
    */
-  constructor(columns: number | null = null, input = "") {
+  constructor(columns: number | null = null, input = "", isTerminal = false) {
     this.columns = columns;
+    const writers = writersOf({
+      stdout: (text) => this.out += text,
+      stderr: (text) => this.err += text,
+      isTerminal,
+      isStyled: isTerminal,
+    });
+    ({ stdout: this.stdout, stderr: this.stderr } = writers);
+    ({ generated: this.generated, draw: this.draw } = writers);
     let rest = input;
     this.input = {
       readLine() {
@@ -29,14 +47,6 @@ export class TestTerminal implements Terminal {
         return Promise.resolve(all);
       },
     };
-  }
-
-  stdout(text: string): void {
-    this.out += text;
-  }
-
-  stderr(text: string): void {
-    this.err += text;
   }
 
   onInterrupt(handler: () => void): Disposable {

@@ -13,6 +13,7 @@ import {
   OptionError,
   Trainer,
   type TrainerOptions,
+  TrainingError,
   type TrainingMetrics,
   type TriedRate,
   useCheckpoint,
@@ -205,22 +206,65 @@ Deno.test("what cannot be resumed says why, and which checkpoint is whole", () =
     bytes[bytes.length - 5] ^= 0x40;
     await Deno.writeFile(tensors, bytes);
     const damaged = await assertRejects(() => resume(output), FileError, "the checksum of");
-    assert(damaged.message.endsWith(`from the one before it, "${join(output, "checkpoint-3")}"`));
+    const older = `newest whole one before it, "${join(output, "checkpoint-3")}"`;
+    assert(damaged.message.includes(older), damaged.message);
     await Deno.truncate(tensors, 1000);
-    await assertRejects(() => resume(output), FileError, "checkpoint-3");
+    await assertRejects(() => resume(output), FileError, older);
+    await Deno.remove(tensors);
+    await assertRejects(() => resume(output), FileError, older);
     const state = join(output, "checkpoint-6/state.json");
-    const { options: _, ...rest } = JSON.parse(await Deno.readTextFile(state));
+    const text = await Deno.readTextFile(state);
+    const { options: _, ...rest } = JSON.parse(text);
     await Deno.writeTextFile(state, JSON.stringify(rest));
-    await assertRejects(() => resume(output), FileError, "is not of the format");
+    await assertRejects(
+      () => resume(output),
+      FileError,
+      "options is missing and must be an object",
+    );
+    await Deno.writeTextFile(state, text.replace('"learningRate": 0.01', '"learningRate": 0.02'));
+    await assertRejects(() => resume(output), FileError, "the checksum of its state.json is wrong");
 
-    // Going on from the older one gives the newer up.
-    using trainer = await Trainer.create({
-      ...options,
-      resumeFrom: join(output, "checkpoint-3"),
-      steps: 4,
-    });
-    await trainer.train();
-    assertEquals(checkpoints(output), [3, 4]);
+    // Told so, it goes on from the older one; what comes after that is set aside with its log.
+    const notices: string[] = [];
+    const onNotice = (notice: string) => notices.push(notice);
+    const told = { ...options, onNotice, resumeFrom: output, resumeFallback: true, steps: 4 };
+    const before = await readLog(output);
+    assertEquals((await train(told)).map(({ step }) => step), [4]);
+    assert(
+      notices[0].endsWith(`goes on from "${join(output, "checkpoint-3")}" instead`),
+      notices[0],
+    );
+    const aside = join(output, "abandoned-1");
+    assert(notices[1].startsWith(`checkpoint 6 comes after step 3, from which`), notices[1]);
+    assert(notices[1].includes(`set aside in "${aside}"`), notices[1]);
+    assertEquals([checkpoints(output), checkpoints(aside)], [[3, 4], [6]]);
+    assertEquals(await readLog(aside), before);
+    assertEquals((await readLog(output)).map(({ step }) => step), [1, 2, 3, 4]);
+    assertEquals(notices.length, 2);
+  }));
+
+Deno.test("one run at a time writes into a folder, and a later trainer takes an idle one's place", () =>
+  withScene(async ({ output, options, folder }) => {
+    using trainer = await Trainer.create({ ...options, saveEvery: 2 });
+    const run = trainer.run();
+    for (let i = 0; i < 3; i++) await run.next(); // after checkpoint 2, at work
+    using other = await Model.load(join(folder, "model"), { device });
+    const second = { ...options, model: other, overwrite: true };
+    const refused = await assertRejects(() => train(second), OptionError);
+    assertEquals(
+      refused.message,
+      `Cannot train into "${output}" as another run writes there (a trainer of this process): choose ` +
+        "another outputDir, or wait until it has ended",
+    );
+    await run.return();
+    assertEquals((await train({ ...options, model: other, resumeFrom: output })).length, 4);
+    await assertRejects(
+      () => trainer.checkpoint(),
+      TrainingError,
+      "a later trainer writes there now",
+    );
+    assertEquals(checkpoints(output), [2, 6]);
+    assert(!await exists(join(output, ".lock")));
   }));
 
 Deno.test("a folder that cannot be written is refused before anything is made", () =>
@@ -281,7 +325,7 @@ Deno.test("findLearningRate tries rates from the same start, and goes on at an e
 Deno.test("a loss that rises without becoming infinite is noticed, once", () => {
   const told = (losses: number[]) => {
     const notices: string[] = [];
-    const watch = new DivergenceWatch();
+    const watch = new DivergenceWatch(512);
     losses.forEach((loss, i) =>
       watch.look([{ step: i + 1, loss, learningRate: 1e6 }], (notice) => notices.push(notice))
     );

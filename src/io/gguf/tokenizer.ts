@@ -9,6 +9,7 @@
 import { join } from "node:path";
 import { ModelError } from "../../errors.ts";
 import { isJsonObject, readJson, showJson } from "../json.ts";
+import { LARGEST_LIST } from "../text_file.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { preTokenizerOf, stepsOf } from "./pre_tokenizers.ts";
 import type { GgufValue } from "./writer.ts";
@@ -42,7 +43,7 @@ export async function tokenizerMetadata(
 ): Promise<Map<string, GgufValue>> {
   const { folder, tokenizer, vocabSize } = facts;
   const path = join(folder, "tokenizer.json");
-  const json = await readJson(path);
+  const json = await readJson(path, LARGEST_LIST);
   const model = isJsonObject(json) && isJsonObject(json.model) ? json.model : {};
   const fail = (what: string) =>
     new ModelError(

@@ -87,6 +87,8 @@ export class RepoCache {
       await Deno.symlink(target, pointer, { type: "file" });
     } catch (error) {
       if (error instanceof Deno.errors.AlreadyExists) return;
+      // Deno makes symbolic links only for those who may read and write everywhere: a hard link then.
+      if (error instanceof Deno.errors.NotCapable) return await hardLink(this.blob(hash), pointer);
       // Windows lets only some make links: the content itself moves there, as with the Python client.
       if (Deno.build.os !== "windows") throw toFileError("link", pointer, error);
       await Deno.rename(this.blob(hash), pointer);
@@ -118,6 +120,14 @@ export class RepoCache {
     } catch (error) {
       throw toFileError("lock", path, error);
     }
+  }
+}
+
+async function hardLink(from: string, to: string): Promise<void> {
+  try {
+    await Deno.link(from, to);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw toFileError("link", to, error);
   }
 }
 

@@ -110,7 +110,7 @@ async function chooseFiles(
 async function modelWeights(repo: Repo, { paths, readText }: RepoContents): Promise<string[]> {
   if (paths.includes(WEIGHTS_FILE)) return [WEIGHTS_FILE];
   if (!paths.includes(WEIGHTS_INDEX_FILE)) return [];
-  const index: unknown = JSON.parse(await readText(WEIGHTS_INDEX_FILE));
+  const index = parsed(await readText(WEIGHTS_INDEX_FILE));
   const map = isJsonObject(index) && isJsonObject(index.weight_map) ? index.weight_map : {};
   const shards = [...new Set(Object.values(map).map(String))];
   const missing = shards.find((path) => !paths.includes(path));
@@ -124,4 +124,13 @@ async function modelWeights(repo: Repo, { paths, readText }: RepoContents): Prom
     );
   }
   return [...shards, WEIGHTS_INDEX_FILE];
+}
+
+/** What a JSON text says; undefined for what is none. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { printable } from "../../printable.ts";
+
 /** What a card states. What is left out is not known, and not mentioned. */
 export interface ModelCardFacts {
   /** Name on the hub, `org/name`. */
@@ -92,7 +94,7 @@ function usage({ name, kind, base }: ModelCardFacts): string {
       "from transformers import AutoTokenizer",
       "",
       `model = AutoPeftModelForCausalLM.from_pretrained("${name}")`,
-      `tokenizer = AutoTokenizer.from_pretrained("${base ?? "BASE"}")`,
+      `tokenizer = AutoTokenizer.from_pretrained(${JSON.stringify(base ?? "BASE")})`,
     ]
     : [
       "from transformers import AutoModelForCausalLM, AutoTokenizer",
@@ -119,13 +121,15 @@ function training(facts: ModelCardFacts): string[] {
     ...Object.entries(settings).map(([name, value]) => [name, String(value)]),
   ];
   if (rows.length === 0) return [];
-  const table = rows.map(([name, value]) => `| ${name} | ${value.replaceAll("|", "\\|")} |`);
+  const table = rows.map(([name, value]) =>
+    `| ${name} | ${printable(value).replaceAll("|", "\\|")} |`
+  );
   return ["## Training", `| | |\n|---|---|\n${table.join("\n")}`];
 }
 
 function shown(name: string, prefix: string): string {
   const page = `https://huggingface.co/${prefix}${name.split(":")[0].split("@")[0]}`;
-  return isHubName(name) ? `[${name}](${page})` : `\`${name}\``;
+  return isHubName(name) ? `[${name}](${page})` : `\`${printable(name).replaceAll("`", "'")}\``;
 }
 
 /** Whether a name in a card is one on the hub: those of files and folders have no slash. */

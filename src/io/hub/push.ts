@@ -4,14 +4,15 @@
  * @module
  */
 
-import { join, resolve } from "node:path";
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { FileError, HubError } from "../../errors.ts";
 import { exists } from "../exists.ts";
 import { toFileError } from "../file_error.ts";
 import { ADAPTER_CONFIG_FILE } from "../peft.ts";
 import { isUsedFile } from "./model.ts";
-import { MAIN, parseModelName, type Repo } from "./names.ts";
+import { understood } from "./listing.ts";
+import { MAIN, parseModelName, type Repo, repoOfFolder } from "./names.ts";
 import { type Fetch, hubFetch, pageAddress, RefusedError } from "./requests.ts";
 import { type HubOptions, type HubSettings, hubSettings } from "./settings.ts";
 
@@ -71,33 +72,41 @@ export async function pushModel(
   if (options.card !== undefined && !files.includes(CARD)) {
     contents.push({ path: CARD, content: new Blob([options.card]) });
   }
-  await makeRepo(hub, repo, options.private);
-  const { uploadFiles } = await import("@huggingface/hub");
-  const done = await uploadFiles({
-    ...access(hub, repo, options.onProgress),
-    repo: { type: repo.kind, name: repo.name },
-    branch: repo.revision,
-    files: contents,
-    commitTitle: options.message ?? "Upload a model trained with @falqon/webgpu",
-    abortSignal: hub.signal,
-    useXet: false, // plain uploads, which every hub takes
+  const commit = await understood(hub, repo, "push", async () => {
+    await makeRepo(hub, repo, options.private);
+    const { uploadFiles } = await import("@huggingface/hub");
+    const done = await uploadFiles({
+      ...access(hub, repo, options.onProgress),
+      repo: { type: repo.kind, name: repo.name },
+      branch: repo.revision,
+      files: contents,
+      commitTitle: options.message ?? "Upload a model trained with @falqon/webgpu",
+      abortSignal: hub.signal,
+      useXet: false, // plain uploads, which every hub takes
+    });
+    return done!.commit.oid;
   });
   return {
     url: pageAddress(hub, repo),
-    commit: done!.commit.oid,
+    commit,
     files: contents.map(({ path }) => path).sort(),
     leftOut,
   };
 }
 
-function expectAccess({ token, offline, endpoint }: HubSettings, { name }: Repo): void {
+function expectAccess(
+  { token, mayReadToken, offline, endpoint }: HubSettings,
+  { name }: Repo,
+): void {
   if (offline) {
     throw new HubError(`Cannot push "${name}" as HF_HUB_OFFLINE is set: unset it`);
   }
   if (token === null) {
     throw new HubError(
       `Cannot push "${name}" without an access token: make one that may write at ` +
-        `${endpoint}/settings/tokens and set HF_TOKEN to it, or log in by "hf auth login"`,
+        `${endpoint}/settings/tokens and set HF_TOKEN to it, or log in by "hf auth login"${
+          mayReadToken ? "" : "; Deno does not allow to read HF_TOKEN: add it to --allow-env"
+        }`,
     );
   }
 }
@@ -131,9 +140,31 @@ async function filesOf(folder: string): Promise<{ files: string[]; leftOut: stri
         "was trained into or merged into",
     );
   }
+  for (const name of files) await expectInside(folder, name);
   const isPart = (name: string) =>
     name.endsWith("/") && files.some((file) => file.startsWith(name));
   return { files, leftOut: names.filter((name) => !isWanted(name) && !isPart(name)).sort() };
+}
+
+/**
+ * Expects a file to lie where it is pushed from: a link in a folder of someone else's could name any file
+ * of this machine. In a hub's cache, files are links into the folder of their repository.
+ */
+async function expectInside(folder: string, name: string): Promise<void> {
+  let [place, path] = [folder, join(folder, name)];
+  try {
+    [place, path] = [await Deno.realPath(folder), await Deno.realPath(path)];
+  } catch (error) {
+    throw toFileError("read", path, error);
+  }
+  const home = repoOfFolder(place) ? dirname(dirname(place)) : place;
+  if (!relative(home, path).startsWith("..") && !isAbsolute(relative(home, path))) return;
+  throw new FileError(
+    `Cannot push "${
+      join(folder, name)
+    }" as it is a link to "${path}", outside of the folder: put a copy ` +
+      "in its place if that file is meant",
+  );
 }
 
 /** Makes the repository, unless it is there. */
@@ -232,15 +263,19 @@ export async function licenseOf(
   const repo = parseModelName(name);
   if (repo === null) return undefined;
   const hub = await hubSettings(options);
-  const { modelInfo } = await import("@huggingface/hub");
   try {
-    const { tags } = await modelInfo({
-      ...access(hub, repo),
-      name: repo.name,
-      revision: repo.revision,
-      additionalFields: ["tags"],
+    return await understood(hub, repo, "fetch", async () => {
+      const { modelInfo } = await import("@huggingface/hub");
+      const { tags } = await modelInfo({
+        ...access(hub, repo),
+        name: repo.name,
+        revision: repo.revision,
+        additionalFields: ["tags"],
+      });
+      // Whatever a hub says may be of any type.
+      const words = [tags].flat().filter((tag) => typeof tag === "string");
+      return words.find((tag) => tag.startsWith("license:"))?.slice("license:".length);
     });
-    return tags?.find((tag) => tag.startsWith("license:"))?.slice("license:".length);
   } catch (error) {
     if (error instanceof HubError) return undefined;
     throw error;

@@ -39,7 +39,8 @@ export type Fetch = typeof fetch;
  * connection fails or the hub is overloaded; a refusal is thrown as a sentence.
  */
 export function hubFetch(hub: HubSettings, repo: Repo, action: Action = "fetch"): Fetch {
-  return async (input, init) => {
+  return async (input, given) => {
+    const init = onlyForHub(hub, input, given);
     const repeatable = ["GET", "HEAD", "PUT"].includes(init?.method ?? "GET");
     const signal = hub.signal && init?.signal
       ? AbortSignal.any([hub.signal, init.signal])
@@ -61,6 +62,19 @@ export function hubFetch(hub: HubSettings, repo: Repo, action: Action = "fetch")
       await pause(hub.retryMs * 2 ** (attempt - 1), signal);
     }
   };
+}
+
+/** What goes with a request: the access token is for the hub's own address, whatever it names others for. */
+function onlyForHub(
+  hub: HubSettings,
+  input: RequestInfo | URL,
+  init: RequestInit = {},
+): RequestInit {
+  const url = input instanceof Request ? input.url : input;
+  if (new URL(url).origin === new URL(hub.endpoint).origin) return init;
+  const headers = new Headers(init.headers);
+  headers.delete("Authorization");
+  return { ...init, headers };
 }
 
 /** Waits, or throws the reason of the signal. */
@@ -126,7 +140,8 @@ async function refusal(
   action: Action,
 ): Promise<RefusedError> {
   const { status, headers } = response;
-  const said = headers.get("X-Error-Message") ?? await messageIn(response);
+  const answer = headers.get("X-Error-Message") ?? await messageIn(response);
+  const said = hub.token === null ? answer : answer.replaceAll(hub.token, "hf_…");
   const code = headers.get("X-Error-Code") ?? "";
   const found = { status, code, said };
   const words = action === "fetch" ? refusedFetch(found, hub, repo) : refusedPush(found, hub, repo);
@@ -165,7 +180,8 @@ function refusedFetch({ status, code, said }: Answer, hub: HubSettings, repo: Re
   const { host } = new URL(hub.endpoint);
   const [what, name] = [repo.kind === "model" ? "model" : "data set", showRepo(repo)];
   const page = pageAddress(hub, repo);
-  const login = `set HF_TOKEN to a token from ${hub.endpoint}/settings/tokens`;
+  const allowed = hub.mayReadToken ? "" : ", and add HF_TOKEN and HF_ENDPOINT to --allow-env";
+  const login = `set HF_TOKEN to a token from ${hub.endpoint}/settings/tokens${allowed}`;
   const hand = `or run ${byHand(repo)} as one who may and give that folder`;
   if (code === "GatedRepo" || (status === 403 && /gated|restricted|awaiting/i.test(said))) {
     const whose = hub.token === null

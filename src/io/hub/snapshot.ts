@@ -7,9 +7,11 @@
 import { join } from "node:path";
 import { HubError, ModelError } from "../../errors.ts";
 import { exists } from "../exists.ts";
+import { LARGEST_LIST, readTextFile } from "../text_file.ts";
 import { RepoCache } from "./cache.ts";
 import { download, type RepoFile } from "./download.ts";
-import { byHand, isSafePath, type Repo, showRepo } from "./names.ts";
+import { type Listing, listRepo } from "./listing.ts";
+import { byHand, type Repo, showRepo } from "./names.ts";
 import { authorization, fileAddress, hubFetch, UnreachableError } from "./requests.ts";
 import type { HubSettings } from "./settings.ts";
 
@@ -61,7 +63,7 @@ export async function fetchSnapshot(
   if (hub.offline) return await fromCache(cache, choose, "HF_HUB_OFFLINE is set");
   let listed: Listing;
   try {
-    listed = await list(hub, repo);
+    listed = await listRepo(hub, repo);
   } catch (error) {
     const known = error instanceof UnreachableError && await cache.commit();
     if (!known || (await cache.files(known)).length === 0) throw error;
@@ -79,7 +81,7 @@ export async function fetchSnapshot(
     paths: [...at.keys()].sort(),
     readText: async (path) => {
       await transfer.fetch([at.get(path)!]);
-      return await Deno.readTextFile(join(cache.snapshot(commit), path));
+      return await readTextFile(join(cache.snapshot(commit), path), LARGEST_LIST);
     },
   });
   await transfer.fetch(paths.map((path) => at.get(path)!));
@@ -108,44 +110,13 @@ async function fromCache(cache: RepoCache, choose: Choose, reason: string): Prom
     );
   if (commit === null || paths.length === 0) throw fail("does not hold it");
   const folder = cache.snapshot(commit);
-  const readText = (path: string) => Deno.readTextFile(join(folder, path));
+  const readText = (path: string) => readTextFile(join(folder, path), LARGEST_LIST);
   try {
     return { folder, commit, paths: await choose({ paths, readText }) };
   } catch (error) {
     if (!(error instanceof ModelError)) throw error;
     throw fail("holds only a part of it", error);
   }
-}
-
-interface Listing {
-  commit: string;
-  files: RepoFile[];
-}
-
-/** Asks the hub what a repository holds. */
-async function list(hub: HubSettings, repo: Repo): Promise<Listing> {
-  const { datasetInfo, listFiles, modelInfo } = await import("@huggingface/hub");
-  const common = {
-    hubUrl: hub.endpoint,
-    fetch: hubFetch(hub, repo),
-    ...(hub.token === null ? {} : { accessToken: hub.token }),
-  };
-  const asked = { ...common, name: repo.name, revision: repo.revision };
-  const { sha } = repo.kind === "model"
-    ? await modelInfo({ ...asked, additionalFields: ["sha"] })
-    : await datasetInfo({ ...asked, additionalFields: ["sha"] });
-  const files: RepoFile[] = [];
-  const entries = listFiles({
-    ...common,
-    repo: { type: repo.kind, name: repo.name },
-    revision: sha,
-    recursive: true,
-  });
-  for await (const { type, path, size, oid, lfs } of entries) {
-    const hash = lfs?.oid ?? oid;
-    if (type === "file" && hash && isSafePath(path)) files.push({ path, size, hash });
-  }
-  return { commit: sha, files };
 }
 
 /** The downloads of one snapshot. */

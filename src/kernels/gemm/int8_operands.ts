@@ -14,7 +14,7 @@ import { transposeCodes } from "./transpose_codes.ts";
 import { type GemmTile, type GemmVariant, WORDS } from "./variants.ts";
 
 /** The longest contraction whose sums are sure to fit an i32: k · 127² < 2³¹. */
-const LONGEST_SUM = 133_000;
+export const LONGEST_SUM = 133_000;
 
 /**
  * The operands in panels.

@@ -42,6 +42,8 @@ export function gradNorm(program: Program, { gradients, maxNorm, state }: GradNo
     gradients.length,
     workgroups,
     "partial squares of the gradient",
+    "f32",
+    "model",
   );
   for (const [i, vector] of gradients.entries()) {
     expectVector("gradNorm", "gradients", vector, vector.length);

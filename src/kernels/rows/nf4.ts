@@ -91,7 +91,7 @@ export function quantizeNf4(program: Program, options: Nf4QuantizeOptions): void
   const { device } = program;
   const { blocks, groups } = counts(rows, cols);
   const { pitch } = input;
-  const absmax = asVector(program.scratch(1, blocks, "NF4 magnitudes"));
+  const absmax = asVector(program.scratch(1, blocks, "NF4 magnitudes", "f32", "model"));
   const sum = program.scratch(1, 1, "NF4 sum of magnitudes");
   program.dispatch(
     device.kernel("nf4_absmax", { BLOCK: NF4_BLOCK }),

@@ -118,7 +118,7 @@ export class DenseBase implements BaseWeight {
     const { start, rows } = this.#spec.parts[index];
     const weight = rowsOf(this.#weight, start, rows);
     const { cols, pitch, type } = weight;
-    const out = program.scratch(rows, cols, DECODED);
+    const out = program.scratch(rows, cols, DECODED, "f32", "model");
     if (type === "f32") program.copy(weight, out);
     // With its padding a matrix is as packed as a file.
     else widen(program, { raw: weight, dtype: "F16", out: { ...out, cols: pitch } });

@@ -146,7 +146,7 @@ export class Nf4Base implements BaseWeight {
   decodePart(program: Program, index: number): Matrix {
     const { start, rows } = this.#spec.parts[index];
     const weight = rowsOf(this.#decode(program), start, rows);
-    const out = program.scratch(rows, weight.cols, DECODED);
+    const out = program.scratch(rows, weight.cols, DECODED, "f32", "model");
     // With its padding a matrix is as packed as a file.
     widen(program, { raw: weight, dtype: "F16", out: { ...out, cols: weight.pitch } });
     return out;

@@ -64,8 +64,9 @@ export class QuantizedBase implements BaseWeight {
   }
 
   decodePart(program: Program, index: number): Matrix {
-    const out = program.scratch(this.#spec.parts[index].rows, this.#spec.inFeatures, DECODED);
-    this.#weight.decodePart(program, this.#spec.parts[index], out);
+    const part = this.#spec.parts[index];
+    const out = program.scratch(part.rows, this.#spec.inFeatures, DECODED, "f32", "model");
+    this.#weight.decodePart(program, part, out);
     return out;
   }
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { OptionError } from "../../errors.ts";
 import {
   asVector,
   layoutOf,
@@ -18,10 +19,11 @@ import {
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
+import { LONGEST_SUM } from "../../kernels/gemm/int8_operands.ts";
 import { placeCodes, rowsFromPanels } from "../../kernels/rows/copy_codes.ts";
 import { dequantize, quantize } from "../../kernels/rows/quantize.ts";
 import { rotate } from "../../kernels/rows/rotation.ts";
-import type { NumberFormat, ScaleGranularity } from "../../numerics/formats.ts";
+import { FORMATS, type NumberFormat, type ScaleGranularity } from "../../numerics/formats.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
 import { largestRowScales, rowScales } from "../../numerics/scale_grid.ts";
 import type { StoredCodes, WeightSource } from "../weight_source.ts";
@@ -31,6 +33,15 @@ import { toStored } from "../row_order.ts";
 
 /** The scale of a row of zeros, so that it can take updates of ordinary size. */
 export const VANISHING_SCALE = 1;
+
+/** Products with a weight, and with its transpose, are sums over its sides. */
+function expectSummable(name: string, longest: number): void {
+  if (longest <= LONGEST_SUM) return;
+  throw new OptionError(
+    `Cannot keep "${name}" in int8 as a side of it has ${longest} values, and only sums of up to ` +
+      `${LONGEST_SUM} products are sure to fit 32 bits: choose the format fp8`,
+  );
+}
 
 /** Rows of a weight as they are stored. */
 export interface QuantizedRows {
@@ -81,6 +92,7 @@ export class QuantizedWeight {
     this.#headroom = headroom;
     this.#rotation = rotation;
     const rows = width + furtherRows;
+    if (format.name === FORMATS.int8.name) expectSummable(name, Math.max(rows, inFeatures));
     this.codes = device.matrix(
       rows,
       inFeatures,
@@ -253,7 +265,7 @@ export class QuantizedWeight {
 
   /** Records a part as numbers, rotated back: f32 [rows, inFeatures]. */
   decodePart(program: Program, { start, rows }: LinearPart, out: Matrix): void {
-    const scales = asVector(program.scratch(1, rows, "scales of decoded rows"));
+    const scales = asVector(program.scratch(1, rows, "scales of decoded rows", "f32", "model"));
     const size = 4 * rows;
     program.copy({ ...this.scales, offset: 4 * start, size }, { ...scales, size });
     dequantize(program, { codes: this.codes, scales, out, firstRow: start });

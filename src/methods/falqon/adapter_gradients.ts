@@ -96,7 +96,7 @@ export function recordGradientOfA(
   { g, scale, x, a }: GradientOfA,
 ): void {
   const isF16 = program.device.tuning.f16Storage.gradients;
-  const codes = program.scratch(adapterRows, spec.width, "B in codes", weight.type);
+  const codes = program.scratch(adapterRows, spec.width, "B in codes", weight.type, "model");
   const columnScales = asVector(program.scratch(1, adapterRows, "scales of B in codes"));
   for (const { adapter: { part, start }, b: { value: b }, product } of updates) {
     const { largest } = product!;
@@ -117,7 +117,7 @@ export function recordGradientOfA(
   const { rotation: block = 1 } = x;
   const { gradient } = a;
   const rotated = block > 1 &&
-    program.scratch(gradient.rows, gradient.cols, "rotated gradient of A");
+    program.scratch(gradient.rows, gradient.cols, "rotated gradient of A", "f32", "model");
   lowRankGradient(program, {
     a: columnsOf(dxA),
     b: columnsOf(x.codes),

@@ -48,7 +48,7 @@ export class ProductUpdate {
     const { value: b, gradient: change } = this.#b;
     const aRow = spec.width + start;
     const secondRow = aRow + adapterRows;
-    const factor = program.scratch(rows, rank, "change of B·A along A and ΔA");
+    const factor = program.scratch(rows, rank, "change of B·A along A and ΔA", "f32", "model");
     const where = { scales, wRow, aRow, secondRow, largest, loraScale: this.loraScale };
     productChange(program, { b, change, ...where, factor });
     return { ...part, secondRow, rank, b: factor };

@@ -16,11 +16,9 @@ import type {
   RopePlan,
 } from "../plan.ts";
 import type { TensorMap } from "../tensor_map.ts";
+import { MOST, RANGES } from "../accepted_sizes.ts";
 import { parseRope } from "../rope_config.ts";
 import type { RopeOptions } from "../rope_types.ts";
-
-/** More layers than this are a damaged file, not a model: the largest have less than 200. */
-const MAX_LAYERS = 1000;
 
 /** The numbers that LLaMA's decoder is made of. The names are those of `ModelConfig`. */
 export interface DecoderSizes {
@@ -202,12 +200,9 @@ export function fusedRows<Role extends keyof TensorMap>(
 }
 
 function readSizes(fields: JsonFields): DecoderSizes {
-  const vocabSize = fields.integer("vocab_size", 1);
-  const hiddenSize = fields.integer("hidden_size", 1);
-  const numLayers = fields.integer("num_hidden_layers", 1);
-  if (numLayers > MAX_LAYERS) throw fields.error("num_hidden_layers", `at most ${MAX_LAYERS}`);
-  const numHeads = fields.integer("num_attention_heads", 1);
-  const numKeyValueHeads = fields.integer("num_key_value_heads", 1, numHeads);
+  const hiddenSize = readHiddenSize(fields);
+  const numHeads = readHeadCount(fields);
+  const numKeyValueHeads = fields.integer("num_key_value_heads", 1, numHeads, MOST.heads);
   if (numHeads % numKeyValueHeads !== 0) {
     throw fields.error("num_key_value_heads", `a divisor of num_attention_heads (${numHeads})`);
   }
@@ -215,16 +210,31 @@ function readSizes(fields: JsonFields): DecoderSizes {
     throw fields.error("hidden_size", `a multiple of num_attention_heads (${numHeads})`);
   }
   return {
-    vocabSize,
+    vocabSize: fields.integer("vocab_size", 1, undefined, MOST.vocabulary),
     hiddenSize,
-    intermediateSize: fields.integer("intermediate_size", 1),
-    numLayers,
+    intermediateSize: fields.integer("intermediate_size", 1, undefined, MOST.intermediate),
+    numLayers: readLayerCount(fields),
     numHeads,
     numKeyValueHeads,
-    headDim: fields.integer("head_dim", 1, hiddenSize / numHeads),
-    rmsNormEps: fields.positive("rms_norm_eps", 1e-6),
+    headDim: fields.integer("head_dim", 1, hiddenSize / numHeads, MOST.headDim),
+    rmsNormEps: fields.positive("rms_norm_eps", 1e-6, RANGES.eps),
     tieWordEmbeddings: fields.boolean("tie_word_embeddings", false),
   };
+}
+
+/** Reads the number of layers. */
+export function readLayerCount(fields: JsonFields): number {
+  return fields.integer("num_hidden_layers", 1, undefined, MOST.layers);
+}
+
+/** Reads the width of the residual stream. */
+export function readHiddenSize(fields: JsonFields): number {
+  return fields.integer("hidden_size", 1, undefined, MOST.hidden);
+}
+
+/** Reads the number of query heads. */
+export function readHeadCount(fields: JsonFields): number {
+  return fields.integer("num_attention_heads", 1, undefined, MOST.heads);
 }
 
 /**
@@ -248,7 +258,7 @@ export function readLayerTypes(
   absent: (index: number) => string,
   known: readonly string[] = ["full_attention", "sliding_attention"],
 ): readonly string[] {
-  const count = fields.integer("num_hidden_layers", 1);
+  const count = readLayerCount(fields);
   if (!fields.has("layer_types")) return Array.from({ length: count }, (_, i) => absent(i));
   const types = fields.strings("layer_types");
   if (types.length !== count) {
@@ -269,7 +279,7 @@ export function readLayerTypes(
 /** The window of a layer: `sliding_window` tokens where its type says so. */
 export function windowOf(fields: JsonFields, type: LayerType): number | null {
   return type === "sliding_attention" && fields.has("sliding_window")
-    ? fields.integer("sliding_window", 1)
+    ? fields.integer("sliding_window", 1, undefined, MOST.tokens)
     : null;
 }
 
@@ -289,8 +299,8 @@ function readActivation(
 ): MlpPlan["activation"] {
   if (!fields.has(field)) return "silu";
   const known = { ...ACTIVATIONS, ...names };
-  const activation = known[fields.string(field)];
-  if (activation) return activation;
+  const name = fields.string(field);
+  if (Object.hasOwn(known, name)) return known[name]!;
   throw fields.error(
     field,
     Object.keys(known).join(", "),

@@ -6,6 +6,7 @@
  */
 
 import type { JsonFields } from "../../io/json.ts";
+import { RANGES } from "../accepted_sizes.ts";
 import type { AttentionLayerPlan, ModelPlan, NormPlan } from "../plan.ts";
 import {
   attentionBias,
@@ -80,7 +81,7 @@ function sandwich(
   rope?: DecoderChanges["rope"],
 ): ModelPlan {
   const bias = attentionBias(fields);
-  const scale = 1 / Math.sqrt(fields.positive("query_pre_attn_scalar", 256));
+  const scale = 1 / Math.sqrt(fields.positive("query_pre_attn_scalar", 256, RANGES.factor));
   fields.raw("hidden_act"); // older files have it; the class reads the other
   const plan = gemmaDecoder(fields, {
     layerTypes,
@@ -137,5 +138,5 @@ function offset(norm: NormPlan): NormPlan {
 
 /** A cap: null where there is none. */
 export function readCap(fields: JsonFields, name: string): number | null {
-  return fields.has(name) ? fields.positive(name) : null;
+  return fields.has(name) ? fields.positive(name, undefined, RANGES.factor) : null;
 }

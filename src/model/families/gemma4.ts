@@ -8,6 +8,7 @@
  */
 
 import type { JsonFields } from "../../io/json.ts";
+import { MOST } from "../accepted_sizes.ts";
 import type { LayerPlan, ModelPlan, NormPlan, TokenInputsPlan } from "../plan.ts";
 import {
   attentionBias,
@@ -15,6 +16,8 @@ import {
   type LayerType,
   linearTensors,
   qkNormTensors,
+  readHeadCount,
+  readHiddenSize,
   readLayerTypes,
   windowOf,
 } from "./decoder.ts";
@@ -31,9 +34,9 @@ export function gemma4(fields: JsonFields): ModelPlan {
   const bias = attentionBias(fields);
   const keysAreValues = fields.boolean("attention_k_eq_v", false);
   const wide = fields.boolean("use_double_wide_mlp", false);
-  const inputWidth = fields.integer("hidden_size_per_layer_input", 0);
+  const inputWidth = fields.integer("hidden_size_per_layer_input", 0, undefined, MOST.hidden);
   fields.raw("vocab_size_per_layer_input"); // of no meaning without the width
-  const hiddenSize = fields.integer("hidden_size", 1);
+  const hiddenSize = readHiddenSize(fields);
   const plan = decoder(fields, {
     layerTypes: types,
     headDimOf: (type) => headsOf(types.indexOf(type as LayerType)).headDim,
@@ -138,8 +141,8 @@ interface Heads {
   kvHeads: number;
 }
 
-/** The overrides that a layer may have, as `per_layer_config` names them. */
-const OVERRIDES = ["head_dim", "num_key_value_heads"] as const;
+/** The overrides that a layer may have, as `per_layer_config` names them, and the largest of each. */
+const OVERRIDES = { head_dim: MOST.headDim, num_key_value_heads: MOST.heads };
 
 /**
  * Reads the heads of each layer: those of `per_layer_config`, or in older files those that all layers of
@@ -147,12 +150,12 @@ const OVERRIDES = ["head_dim", "num_key_value_heads"] as const;
  */
 function readHeads(fields: JsonFields, types: readonly LayerType[]): (layer: number) => Heads {
   const usual = {
-    headDim: fields.integer("head_dim", 1),
-    kvHeads: fields.integer("num_key_value_heads", 1),
+    headDim: fields.integer("head_dim", 1, undefined, MOST.headDim),
+    kvHeads: fields.integer("num_key_value_heads", 1, undefined, MOST.heads),
   };
   const global = {
-    headDim: fields.integer("global_head_dim", 1, 512),
-    kvHeads: fields.integer("num_global_key_value_heads", 1, usual.kvHeads),
+    headDim: fields.integer("global_head_dim", 1, 512, MOST.headDim),
+    kvHeads: fields.integer("num_global_key_value_heads", 1, usual.kvHeads, MOST.heads),
   };
   if (!fields.boolean("attention_k_eq_v", false)) global.kvHeads = usual.kvHeads;
   const perLayer = fields.has("per_layer_config") ? fields.object("per_layer_config") : null;
@@ -160,16 +163,18 @@ function readHeads(fields: JsonFields, types: readonly LayerType[]): (layer: num
     if (!perLayer) return type === FULL ? global : usual;
     if (!perLayer.has(`${layer}`)) return usual;
     const own = perLayer.object(`${layer}`);
-    const [headDim, kvHeads] = OVERRIDES.map((name) => own.has(name) && own.integer(name, 1));
+    const [headDim, kvHeads] = Object.entries(OVERRIDES).map(([name, most]) =>
+      own.has(name) && own.integer(name, 1, undefined, most)
+    );
     const [other] = own.unclaimed();
     if (other !== undefined) {
-      throw own.error(other, "absent", `only ${OVERRIDES.join(" and ")} may`);
+      throw own.error(other, "absent", `only ${Object.keys(OVERRIDES).join(" and ")} may`);
     }
     return { headDim: headDim || usual.headDim, kvHeads: kvHeads || usual.kvHeads };
   });
   const [stray] = perLayer?.unclaimed() ?? [];
   if (stray !== undefined) throw perLayer!.error(stray, "absent, as there is no such layer");
-  const count = fields.integer("num_attention_heads", 1);
+  const count = readHeadCount(fields);
   for (const [layer, { headDim, kvHeads }] of heads.entries()) {
     const first = heads[types.indexOf(types[layer])];
     if (headDim !== first.headDim) {
@@ -188,7 +193,7 @@ function readShared(
   fields: JsonFields,
   types: readonly LayerType[],
 ): (layer: number) => number | undefined {
-  const first = types.length - fields.integer("num_kv_shared_layers", 0, 0);
+  const first = types.length - fields.integer("num_kv_shared_layers", 0, 0, MOST.layers);
   const own = types.slice(0, Math.max(first, 0));
   if (types.slice(own.length).some((type) => !own.includes(type))) {
     throw fields.error(
@@ -204,7 +209,7 @@ function readTokenInputs(
   { vocabSize, hiddenSize, finalNorm }: ModelPlan,
   width: number,
 ): TokenInputsPlan {
-  const rows = fields.integer("vocab_size_per_layer_input", 1);
+  const rows = fields.integer("vocab_size_per_layer_input", 1, undefined, MOST.vocabulary);
   if (rows < vocabSize) {
     throw fields.error("vocab_size_per_layer_input", `at least vocab_size (${vocabSize})`);
   }

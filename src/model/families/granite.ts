@@ -6,6 +6,7 @@
  */
 
 import type { JsonFields } from "../../io/json.ts";
+import { MOST, RANGES } from "../accepted_sizes.ts";
 import type { ModelPlan } from "../plan.ts";
 import { attentionBias, changeLayers, decoder, fusedRows, readLayerTypes } from "./decoder.ts";
 
@@ -13,8 +14,8 @@ import { attentionBias, changeLayers, decoder, fusedRows, readLayerTypes } from 
 export function granite(fields: JsonFields): ModelPlan {
   const bias = attentionBias(fields);
   const mlpBias = fields.boolean("mlp_bias", false);
-  const scale = fields.positive("attention_multiplier", 1);
-  const residualScale = fields.positive("residual_multiplier", 1);
+  const scale = fields.positive("attention_multiplier", 1, RANGES.factor);
+  const residualScale = fields.positive("residual_multiplier", 1, RANGES.factor);
   const plan = decoder(fields, {
     layer: ({ attention, mlp, ...layer }) => ({
       ...layer,
@@ -25,8 +26,11 @@ export function granite(fields: JsonFields): ModelPlan {
   });
   return {
     ...plan,
-    embedding: { ...plan.embedding, scale: fields.positive("embedding_multiplier", 1) },
-    head: { ...plan.head, scale: 1 / fields.positive("logits_scaling", 1) },
+    embedding: {
+      ...plan.embedding,
+      scale: fields.positive("embedding_multiplier", 1, RANGES.factor),
+    },
+    head: { ...plan.head, scale: 1 / fields.positive("logits_scaling", 1, RANGES.factor) },
   };
 }
 
@@ -55,7 +59,7 @@ export function graniteHybrid(fields: JsonFields): ModelPlan {
   if (types.includes("sliding_attention")) {
     throw fields.error("layer_types", "attention for every layer");
   }
-  const width = fields.integer("shared_intermediate_size", 1, 1024);
+  const width = fields.integer("shared_intermediate_size", 1, 1024, MOST.intermediate);
   const rotates = readRotation(fields);
   const plan = granite(fields);
   return changeLayers(plan, ({ attention, mlp, tensors, ...layer }, _, block) => {

@@ -7,7 +7,7 @@
 import type { JsonFields } from "../../io/json.ts";
 import type { ModelPlan } from "../plan.ts";
 import type { RopeOptions } from "../rope_types.ts";
-import { attentionBias, decoder, readLayerTypes, windowOf } from "./decoder.ts";
+import { attentionBias, decoder, readLayerCount, readLayerTypes, windowOf } from "./decoder.ts";
 
 /** `model_type: "llama"`: Llama 1 to 3, SmolLM2, TinyLlama, Yi, Falcon 3, the R1 distills of Llama. */
 export function llama(fields: JsonFields): ModelPlan {
@@ -63,7 +63,7 @@ function windowed(fields: JsonFields, rope: RopeOptions = {}): ModelPlan {
 
 /** `model_type: "smollm3"`: some layers do not rotate. */
 export function smollm3(fields: JsonFields): ModelPlan {
-  const count = fields.integer("num_hidden_layers", 1);
+  const count = readLayerCount(fields);
   const rotates = readRotatingLayers(fields, count);
   const windows = fields.boolean("use_sliding_window", false) && fields.has("sliding_window");
   const layerTypes = readLayerTypes(

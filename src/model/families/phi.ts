@@ -6,6 +6,7 @@
  */
 
 import type { JsonFields } from "../../io/json.ts";
+import { MOST } from "../accepted_sizes.ts";
 import type { ModelPlan } from "../plan.ts";
 import { decoder, fusedRows, windowOf } from "./decoder.ts";
 
@@ -15,7 +16,12 @@ export function phi3(fields: JsonFields): ModelPlan {
   return decoder(fields, {
     rope: {
       partialRotaryFactor: 1,
-      originalMaxPositionEmbeddings: fields.integer("original_max_position_embeddings", 1, 4096),
+      originalMaxPositionEmbeddings: fields.integer(
+        "original_max_position_embeddings",
+        1,
+        4096,
+        MOST.tokens,
+      ),
       yarnIsLongrope: true,
     },
     layer: ({ attention, tensors, ...layer }, _, block) => ({

@@ -6,6 +6,7 @@
  */
 
 import type { JsonFields } from "../../io/json.ts";
+import { MOST } from "../accepted_sizes.ts";
 import type { AttentionLayerPlan, LayerPlan, ModelPlan, NormPlan } from "../plan.ts";
 import {
   attentionBias,
@@ -70,7 +71,7 @@ export function qwen3_5(fields: JsonFields): ModelPlan {
   for (const [name, value] of [["hidden_act", "silu"], ["attn_output_gate", true]] as const) {
     // The gates of delta nets and of attention are these whatever the config says.
     if (fields.has(name) && fields.raw(name) !== value) {
-      throw fields.error(name, String(value), "choose a model with the gates of Qwen 3.5");
+      throw fields.error(name, `${value}`, "choose a model with the gates of Qwen 3.5");
     }
   }
   fields.raw("mamba_ssm_dtype"); // the type that states are computed in: always f32 here
@@ -123,8 +124,8 @@ function withOutputGate(layer: AttentionLayerPlan, block: string): LayerPlan {
 
 /** The sizes of the delta nets. */
 function readDeltaNet(fields: JsonFields) {
-  const keyHeads = fields.integer("linear_num_key_heads", 1);
-  const valueHeads = fields.integer("linear_num_value_heads", 1);
+  const keyHeads = fields.integer("linear_num_key_heads", 1, undefined, MOST.heads);
+  const valueHeads = fields.integer("linear_num_value_heads", 1, undefined, MOST.heads);
   if (valueHeads % keyHeads !== 0) {
     throw fields.error(
       "linear_num_value_heads",
@@ -133,10 +134,10 @@ function readDeltaNet(fields: JsonFields) {
   }
   return {
     keyHeads,
-    keyDim: fields.integer("linear_key_head_dim", 1),
+    keyDim: fields.integer("linear_key_head_dim", 1, undefined, MOST.headDim),
     valueHeads,
-    valueDim: fields.integer("linear_value_head_dim", 1),
-    convWidth: fields.integer("linear_conv_kernel_dim", 1),
+    valueDim: fields.integer("linear_value_head_dim", 1, undefined, MOST.headDim),
+    convWidth: fields.integer("linear_conv_kernel_dim", 1, undefined, MOST.convWidth),
   };
 }
 

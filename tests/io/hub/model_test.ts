@@ -234,7 +234,7 @@ Deno.test("what a hub refuses is told with the remedy", () =>
     await says("org/gated", /is gated: ask for access at http.+\/org\/gated, then set HF_TOKEN/);
     await says("org/model@v9", /has no revision "v9": give a branch/);
     await says("org/model", /does not accept the access token in use/, { token: "hf_old" });
-    await says("org/model", /begins with "sk-"/, { token: "sk-12" });
+    await says("org/model", /is not "hf_" and letters and digits/, { token: "sk-12" });
     await says("org/model", /as the address of a hub/, { endpoint: "hub" });
     await says("model", /no name on a hub/);
     await says("data/rows.jsonl", /no name on a hub/);

@@ -1,7 +1,7 @@
 /** What is put on a hub, and its card. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parse as parseYaml } from "@std/yaml";
 import { FileError, HubError } from "../../../src/errors.ts";
 import { modelCard } from "../../../src/io/hub/model_card.ts";
@@ -145,4 +145,50 @@ Deno.test("the license of a base is found, or none", async () => {
   for (const name of ["org/bare", "org/none", "folder"]) {
     assertEquals(await licenseOf(name, options), undefined);
   }
+});
+
+Deno.test("a link to what lies outside of the folder is not pushed", () =>
+  withFolder(async (folder) => {
+    await using hub = new HubServer();
+    const options = { endpoint: hub.endpoint, token: TOKEN, retryMs: 1 };
+    const snapshot = join(folder, "models--me--x", "snapshots", "0".repeat(40));
+    const blob = join(folder, "models--me--x", "blobs", "abc");
+    const model = join(folder, "model");
+    for (const path of [snapshot, dirname(blob), model]) {
+      await Deno.mkdir(path, { recursive: true });
+    }
+    await Deno.writeTextFile(join(folder, "secret"), "secret");
+    await Deno.writeTextFile(blob, "weights");
+    for (const path of [model, snapshot]) await Deno.writeTextFile(join(path, "config.json"), "{}");
+    await Deno.symlink("../../blobs/abc", join(snapshot, "model.safetensors"));
+    await pushModel("me/cached", snapshot, options); // as the cache has it
+    await Deno.writeTextFile(join(model, "model.safetensors"), "weights");
+    await Deno.symlink("config.json", join(model, "generation_config.json"));
+    await pushModel("me/linked", model, options);
+    assertEquals([...hub.files("me/linked").keys()].includes("generation_config.json"), true);
+    for (const target of ["../secret", join(folder, "secret")]) {
+      await Deno.symlink(target, join(model, "README.md"));
+      await assertRejects(
+        () => pushModel("me/secret", model, options),
+        FileError,
+        `as it is a link to "${await Deno.realPath(
+          join(folder, "secret"),
+        )}", outside of the folder`,
+      );
+      await Deno.remove(join(model, "README.md"));
+    }
+    assertEquals(hub.access("me/secret"), undefined);
+  }));
+
+Deno.test("names in a card are text, whatever they hold", () => {
+  const card = modelCard({
+    name: "me/mine",
+    kind: "adapter",
+    base: 'x"); import os; os.system("y',
+    data: ["a\n# Heading `b`"],
+    settings: { rank: "8 |\n| x" },
+  });
+  assert(card.includes('from_pretrained("x\\"); import os; os.system(\\"y")'), card);
+  assert(card.includes("`a\\n# Heading 'b'`"), card);
+  assert(card.includes("| rank | 8 \\|\\n\\| x |"), card);
 });

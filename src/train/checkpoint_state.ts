@@ -1,0 +1,147 @@
+/**
+ * `state.json` of a checkpoint: what it holds, and how it is written and read so that no damage to it
+ * goes unnoticed.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { expectPosition } from "../data/position.ts";
+import type { LoaderPosition } from "../data/types.ts";
+import { FileError, OptionError } from "../errors.ts";
+import { isJsonObject, readJson, showJson } from "../io/json.ts";
+import type { Checksums } from "./checkpoint_tensors.ts";
+import type { Fingerprints } from "./fingerprint.ts";
+import type { MadeBy } from "./made_by.ts";
+import type { HeldOutLoss } from "./metrics.ts";
+
+/** Name of the file. */
+export const STATE_FILE = "state.json";
+const FORMAT = "falqon-checkpoint-1";
+const SHA256 = /^[0-9a-f]{64}$/;
+
+/** What the file holds. */
+export interface CheckpointState {
+  /** Optimizer steps done. */
+  step: number;
+  /** Tokens trained on. */
+  tokens: number;
+  /** Position from which the data continues; null at the start. */
+  position: LoaderPosition | null;
+  /** Name of the method. */
+  method: string;
+  /** The run's options, to tell the user what differs. */
+  options: Record<string, unknown>;
+  /** Held-out losses until then. Older checkpoints have none. */
+  evaluations?: HeldOutLoss[];
+  /** What the run was started with. Older checkpoints have none. */
+  fingerprints?: Fingerprints;
+  /** What computed it. Older checkpoints do not say. */
+  madeBy?: MadeBy;
+  /** Of the tensors. Older checkpoints have none. */
+  checksums?: Checksums;
+}
+
+/** The text of the file. */
+export function formatState(state: CheckpointState): string {
+  const content = { format: FORMAT, ...state };
+  return JSON.stringify({ ...content, checksum: checksumOf(content) }, null, 2);
+}
+
+/**
+ * Reads the state of a checkpoint.
+ *
+ * @param step What its step must be; null where the folder's name does not tell.
+ * @throws {FileError} if it is missing or damaged, with the field that is wrong.
+ */
+export async function readState(folder: string, step: number | null): Promise<CheckpointState> {
+  const json = await readJson(join(folder, STATE_FILE));
+  const broken = (what: string) =>
+    new FileError(
+      `Cannot resume from "${folder}" as ${what}: the file was damaged after it was written, or ` +
+        "another version wrote it",
+    );
+  if (!isJsonObject(json) || json.format !== FORMAT) {
+    throw broken(`its ${STATE_FILE} is not of the format ${FORMAT}`);
+  }
+  const { checksum, ...content } = json;
+  const wrong = findWrong(content, step);
+  if (wrong !== null) throw broken(`in its ${STATE_FILE} ${wrong}`);
+  if (checksum !== undefined && checksum !== checksumOf(content)) {
+    throw broken(`the checksum of its ${STATE_FILE} is wrong`);
+  }
+  return content as unknown as CheckpointState;
+}
+
+/** Of the values, however the file is laid out. */
+function checksumOf(content: object): string {
+  return createHash("sha256").update(JSON.stringify(content)).digest("hex");
+}
+
+/** What is wrong with the values, as the end of a sentence; null where nothing is. */
+function findWrong(json: Record<string, unknown>, wantedStep: number | null): string | null {
+  const expect = (name: string, value: unknown, holds: boolean, wanted: string) =>
+    holds
+      ? null
+      : `${name} is ${value === undefined ? "missing" : showJson(value)} and must be ${wanted}`;
+  const { step, tokens, position, method, options, evaluations, fingerprints } = json;
+  const { checksums, madeBy } = json;
+  const before = isJsonObject(evaluations) ? null : evaluations ?? [];
+  return expect("step", step, isCount(step), "a whole number of at least 0") ??
+    expect("step", step, wantedStep === null || step === wantedStep, `${wantedStep}`) ??
+    expect("tokens", tokens, isCount(tokens), "a whole number of at least 0") ??
+    expect("method", method, typeof method === "string", "the name of a method") ??
+    expect("options", options, isJsonObject(options), "an object") ??
+    wrongPosition(position, step as number) ??
+    expect(
+      "evaluations",
+      evaluations,
+      Array.isArray(before) && before.every(isEvaluation),
+      "a list of held-out losses",
+    ) ??
+    expect(
+      "fingerprints",
+      fingerprints,
+      isRecord(fingerprints ?? {}, (it) => it === null || isHash(it)),
+      "SHA-256 sums",
+    ) ??
+    expect("checksums", checksums, isRecord(checksums ?? {}, isHash), "SHA-256 sums") ??
+    expect(
+      "madeBy",
+      madeBy,
+      isRecord(madeBy ?? {}, (it) => typeof it === "string"),
+      "an object of texts",
+    );
+}
+
+function wrongPosition(position: unknown, step: number): string | null {
+  if (position === undefined) return "position is missing";
+  if (position === null) return step === 0 ? null : `position is null after step ${step}`;
+  try {
+    expectPosition(position);
+  } catch (error) {
+    if (error instanceof OptionError) return `position is wrong (${error.message})`;
+    throw error;
+  }
+  return position.batch >= step
+    ? null
+    : `position has ${position.batch} batches after ${step} steps`;
+}
+
+function isEvaluation(value: unknown): boolean {
+  return isJsonObject(value) && isCount(value.step) && Number.isFinite(value.loss) &&
+    isCount(value.tokens);
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && value as number >= 0;
+}
+
+function isHash(value: unknown): boolean {
+  return typeof value === "string" && SHA256.test(value);
+}
+
+function isRecord(value: unknown, holds: (item: unknown) => boolean): boolean {
+  return isJsonObject(value) && Object.values(value).every(holds);
+}
