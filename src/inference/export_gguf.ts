@@ -22,7 +22,7 @@ import { baseChanges } from "../methods/lora/base_changes.ts";
 import { expectAdapter } from "../methods/lora/given_adapter.ts";
 import { changedModel } from "../model/changed_model.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { ggufArchitecture } from "../model/gguf_architectures.ts";
+import { ggufArchitecture } from "../model/gguf_support.ts";
 import { ggufMetadata, ropeFactors } from "../model/gguf_metadata.ts";
 import { type GgufSource, ggufSources } from "../model/gguf_tensors.ts";
 import { modelSpecs } from "../model/model_specs.ts";

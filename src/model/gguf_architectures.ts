@@ -6,9 +6,7 @@
  * @module
  */
 
-import { ModelError } from "../errors.ts";
-import { ggufDifference } from "./gguf_differences.ts";
-import type { LayerPlan, MlpPlan, ModelPlan, QkNormPlan } from "./plan.ts";
+import type { LayerPlan, MlpPlan, QkNormPlan } from "./plan.ts";
 import type { RopeScaling } from "./rope_scaling.ts";
 
 /** What an architecture of llama.cpp computes. */
@@ -128,7 +126,7 @@ const OLMO2: GgufArchitecture = {
 };
 
 /** By `model_type`. */
-const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
+export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
   llama: LLAMA,
   mistral: LLAMA,
   ministral: LLAMA,
@@ -188,30 +186,3 @@ const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
   olmo2: OLMO2,
   olmo3: OLMO2,
 };
-
-/** The `model_type`s that can be exported. */
-export const GGUF_MODEL_TYPES: readonly string[] = Object.keys(ARCHITECTURES);
-
-/**
- * The architecture that computes a plan.
- *
- * @throws {ModelError} if none does.
- */
-export function ggufArchitecture(modelType: string, plan: ModelPlan): GgufArchitecture {
-  const known = ARCHITECTURES[modelType];
-  if (!known) {
-    throw new ModelError(
-      `Cannot export a model of type "${modelType}" as GGUF: those of ${
-        GGUF_MODEL_TYPES.join(", ")
-      } can be; convert its folder with llama.cpp's convert_hf_to_gguf.py`,
-    );
-  }
-  const wrong = ggufDifference(known, plan);
-  if (wrong !== null) {
-    throw new ModelError(
-      `Cannot export this model of type "${modelType}" as GGUF as it has ${wrong}, which llama.cpp's ` +
-        `architecture "${known.name}" has not: use its folder with another tool`,
-    );
-  }
-  return known;
-}

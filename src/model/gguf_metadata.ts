@@ -7,7 +7,7 @@
 import type { GgufValue } from "../io/gguf/writer.ts";
 import type { ModelConfig } from "./config.ts";
 import type { GgufArchitecture } from "./gguf_architectures.ts";
-import { ggufRope, ggufWindowPeriod } from "./gguf_differences.ts";
+import { ggufRope, ggufWindowPeriod } from "./gguf_support.ts";
 import { attentionOf, type ModelPlan, type RopePlan } from "./plan.ts";
 import { ropeInverseFrequencies } from "./rope_frequencies.ts";
 

@@ -1,11 +1,12 @@
 /**
- * What of a plan an architecture of llama.cpp does not compute. It has to be refused: the file would
- * load, and say something plausible and wrong.
+ * Which architecture of llama.cpp computes a plan. What of a plan it does not compute has to be refused:
+ * the file would load, and say something plausible and wrong.
  *
  * @module
  */
 
-import type { GgufArchitecture } from "./gguf_architectures.ts";
+import { ModelError } from "../errors.ts";
+import { GGUF_ARCHITECTURES, type GgufArchitecture } from "./gguf_architectures.ts";
 import type {
   AttentionLayerPlan,
   AttentionPlan,
@@ -16,8 +17,32 @@ import type {
 } from "./plan.ts";
 import type { TensorRows } from "./tensor_map.ts";
 
+/**
+ * The architecture that computes a plan.
+ *
+ * @throws {ModelError} if none does.
+ */
+export function ggufArchitecture(modelType: string, plan: ModelPlan): GgufArchitecture {
+  const known = Object.hasOwn(GGUF_ARCHITECTURES, modelType) ? GGUF_ARCHITECTURES[modelType] : null;
+  if (!known) {
+    throw new ModelError(
+      `Cannot export a model of type "${modelType}" as GGUF: those of ${
+        Object.keys(GGUF_ARCHITECTURES).join(", ")
+      } can be; convert its folder with llama.cpp's convert_hf_to_gguf.py`,
+    );
+  }
+  const wrong = firstDifference(known, plan);
+  if (wrong !== null) {
+    throw new ModelError(
+      `Cannot export this model of type "${modelType}" as GGUF as it has ${wrong}, which llama.cpp's ` +
+        `architecture "${known.name}" has not: use its folder with another tool`,
+    );
+  }
+  return known;
+}
+
 /** What a plan has that an architecture cannot compute, in words; null for nothing. */
-export function ggufDifference(arch: GgufArchitecture, plan: ModelPlan): string | null {
+function firstDifference(arch: GgufArchitecture, plan: ModelPlan): string | null {
   const { embedding, head, finalNorm, layers, hiddenSize } = plan;
   const root = Math.sqrt(hiddenSize);
   if (arch.rootScale ? differs(embedding.scale, root) : !arch.scales && embedding.scale !== 1) {
