@@ -94,6 +94,7 @@ Deno.test("what is published is the modules, their sources and the pages, and no
         "CONTRIBUTING.md",
         "LICENSE",
         "README.md",
+        "SECURITY.md",
         "deno.json",
         "docs",
         "src",

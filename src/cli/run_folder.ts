@@ -141,7 +141,7 @@ export async function takeFolder(
   onNotice: (notice: string) => void,
 ): Promise<FolderLock> {
   await expectWritable(folder);
-  const lock = await FolderLock.take(folder, onNotice);
+  const lock = (await FolderLock.take(folder, onNotice)).keep();
   try {
     await tidyFolder(folder);
   } catch (error) {

@@ -7,7 +7,7 @@
 
 import { join } from "node:path";
 import { OptionError } from "../errors.ts";
-import { writeAll } from "../io/atomic.ts";
+import { makeFolder, syncFolder, syncTree, writeAll } from "../io/atomic.ts";
 import type { FloatDType } from "../io/dtype.ts";
 import { exists } from "../io/exists.ts";
 import { toFileError } from "../io/file_error.ts";
@@ -73,9 +73,10 @@ export async function fillFolder(
   }
   const staging = join(folder, ".saving");
   try {
-    await Deno.mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await remove(staging);
     await write(staging);
+    await syncTree(staging);
     signal?.throwIfAborted();
     await replace(staging, folder, marker);
   } catch (error) {
@@ -88,11 +89,16 @@ export async function fillFolder(
 /** Moves the files of a finished staging folder to their final place. */
 async function replace(staging: string, folder: string, marker: string): Promise<void> {
   await remove(join(folder, marker));
+  await syncFolder(folder); // also after a power cut the marker is the first to go and the last to come
   const names = [...Deno.readDirSync(staging)].map(({ name }) => name);
-  for (const name of [...names.filter((name) => name !== marker), marker]) {
+  const move = async (name: string) => {
     await remove(join(folder, name)); // a folder cannot be renamed over another
     await Deno.rename(join(staging, name), join(folder, name));
-  }
+  };
+  for (const name of names) if (name !== marker) await move(name);
+  await syncFolder(folder);
+  await move(marker);
+  await syncFolder(folder);
   await Deno.remove(staging);
   // Weights of a model that was there, sharded otherwise.
   if (!names.some(isWeightsFile)) return;

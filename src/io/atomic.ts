@@ -8,7 +8,7 @@
 
 import { basename, dirname, join, resolve } from "node:path";
 import { FileError } from "../errors.ts";
-import { exists } from "./exists.ts";
+import { exists, mayRead, missingFolders } from "./exists.ts";
 import { bytesThatFitted, DiskFullError, isDiskFull, toFileError } from "./file_error.ts";
 
 /** What an atomically written file holds: the bytes, the text, or a function that writes them. */
@@ -164,12 +164,14 @@ export async function removeFolderAtomically(target: string): Promise<void> {
  * @throws {FileError} if it cannot be made.
  */
 export async function makeFolder(path: string): Promise<void> {
-  const missing: string[] = [];
-  for (let at = resolve(path); !await exists(at); at = dirname(at)) missing.push(at);
-  if (missing.length === 0) return;
   try {
+    const missing = await missingFolders(path);
+    if (missing.length === 0) return;
     await Deno.mkdir(path, { recursive: true });
-    for (const made of missing) await syncFolder(dirname(made));
+    for (const made of missing) {
+      // Who may touch the folder alone keeps its files; its name then waits for the system's own time.
+      if (mayRead(dirname(made))) await syncFolder(dirname(made));
+    }
   } catch (error) {
     throw toFileError("make the folder", path, error);
   }

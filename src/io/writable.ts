@@ -6,6 +6,7 @@
 
 import { dirname, join, resolve } from "node:path";
 import { FileError } from "../errors.ts";
+import { mayRead, missingFolders } from "./exists.ts";
 import { toFileError } from "./file_error.ts";
 
 /**
@@ -16,14 +17,15 @@ import { toFileError } from "./file_error.ts";
  */
 export async function expectWritable(folder: string): Promise<void> {
   const path = resolve(folder);
-  const missing: string[] = [];
   try {
-    await using made = new AsyncDisposableStack();
-    let above = path;
-    while (await isMissing(above, above === path)) {
-      missing.push(above);
-      above = dirname(above);
+    const missing = await missingFolders(path);
+    const above = missing.length === 0 ? path : dirname(missing.at(-1)!);
+    if (mayRead(above) && !(await Deno.stat(above)).isDirectory) {
+      throw new FileError(
+        `Cannot write to "${folder}" as "${above}" is a file: give the path of a folder`,
+      );
     }
+    await using made = new AsyncDisposableStack();
     // Last in, first out: the innermost folder goes first. One that may not be removed stays.
     for (const each of missing.reverse()) made.defer(() => Deno.remove(each).catch(() => {}));
     await Deno.mkdir(path, { recursive: true });
@@ -32,21 +34,5 @@ export async function expectWritable(folder: string): Promise<void> {
     await Deno.remove(probe);
   } catch (error) {
     throw toFileError("write to", folder, error);
-  }
-
-  /** Whether nothing is at a path; what is around the folder may be out of sight. */
-  async function isMissing(at: string, isFolder: boolean): Promise<boolean> {
-    try {
-      if ((await Deno.stat(at)).isDirectory) return false;
-    } catch (error) {
-      if (error instanceof Deno.errors.NotCapable && !isFolder) return false;
-      const missing = error instanceof Deno.errors.NotFound ||
-        error instanceof Deno.errors.NotADirectory;
-      if (missing && dirname(at) !== at) return true;
-      throw error;
-    }
-    throw new FileError(
-      `Cannot write to "${folder}" as "${at}" is a file: give the path of a folder`,
-    );
   }
 }

@@ -170,7 +170,7 @@ export class Trainer implements Disposable {
         } catch (error) {
           failure = { error };
         }
-        if (schedule.isOn && this.#files.savedStep !== this.step) await this.checkpoint();
+        if (schedule.isOn) await this.#files.finish(this.#stepper.standing);
       }
       await this.#files.sync();
       if (failure !== null) throw failure.error;

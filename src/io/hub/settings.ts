@@ -88,11 +88,12 @@ async function storedToken(): Promise<string | null> {
   const found = variable("HF_TOKEN_PATH");
   if (found === null && !CLIENT_VARIABLES.some((name) => variable(name) !== null)) return null;
   const path = found ?? join(clientFolder(), "token");
-  if (!await exists(path)) return null;
   try {
+    if (!await exists(path)) return null;
     return (await Deno.readTextFile(path)).trim() || null;
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) return null;
+    const { cause } = error as Error;
+    if ([error, cause].some((it) => it instanceof Deno.errors.NotCapable)) return null;
     throw toFileError("read", path, error);
   }
 }
