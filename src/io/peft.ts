@@ -14,6 +14,7 @@ import { writeFileAtomically } from "./atomic.ts";
 import { fromFloat32, isFloatDType, toFloat32 } from "./dtype.ts";
 import { exists } from "./exists.ts";
 import { toFileError } from "./file_error.ts";
+import { expectFinite, findNotFinite } from "./finite.ts";
 import { JsonFields, readJson, showJson } from "./json.ts";
 import { type LoraTensors, type PeftAdapter, type PeftTensor, rankOf } from "./peft_adapter.ts";
 import { expectReadable, KEPT_SETTINGS, patternOf, readSettings } from "./peft_settings.ts";
@@ -122,7 +123,15 @@ async function readTensors(
         } and must be F32, F16 or BF16${wanted}`,
       );
     }
-    const tensor = { shape: [...shape], values: toFloat32(await file.read(stored), dtype) };
+    const bytes = await file.read(stored);
+    const outlier = findNotFinite(bytes, dtype);
+    if (outlier) {
+      throw unusable(
+        file,
+        `element ${outlier.index} of its tensor "${stored}" is ${outlier.shown}, where all must be finite`,
+      );
+    }
+    const tensor = { shape: [...shape], values: toFloat32(bytes, dtype) };
     if (module === undefined) others.set(name, tensor);
     else modules.set(module, (modules.get(module) ?? new Map()).set(factor, tensor));
   }
@@ -195,7 +204,10 @@ export async function writePeftAdapter(
   } catch (error) {
     throw toFileError("create", folder, error);
   }
-  await writeSafetensors(join(folder, ADAPTER_WEIGHTS_FILE), sources(adapter));
+  await writeSafetensors(
+    join(folder, ADAPTER_WEIGHTS_FILE),
+    Iterator.from(sources(adapter)).map(expectFinite),
+  );
   await writeFileAtomically(
     join(folder, ADAPTER_CONFIG_FILE),
     JSON.stringify(config, null, 2) + "\n",

@@ -96,6 +96,15 @@ export class Weights implements Disposable {
   }
 
   /**
+   * The path of the file that a tensor is in.
+   *
+   * @throws {FileError} if there is no such tensor.
+   */
+  pathOf(name: string): string {
+    return this.#file(name).path;
+  }
+
+  /**
    * Reads a whole tensor.
    *
    * @throws {FileError} if there is no such tensor, or its bytes cannot be read.
