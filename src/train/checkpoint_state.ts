@@ -21,6 +21,12 @@ export const STATE_FILE = "state.json";
 const FORMAT = "falqon-checkpoint-1";
 const SHA256 = /^[0-9a-f]{64}$/;
 
+/** Every field of it. */
+const FIELDS: readonly string[] = [
+  ...["format", "step", "tokens", "position", "method", "options"],
+  ...["evaluations", "fingerprints", "madeBy", "checksums"],
+];
+
 /** What the file holds. */
 export interface CheckpointState {
   /** Optimizer steps done. */
@@ -68,7 +74,9 @@ export async function readState(folder: string, step: number | null): Promise<Ch
   const { checksum, ...content } = json;
   const wrong = findWrong(content, step);
   if (wrong !== null) throw broken(`in its ${STATE_FILE} ${wrong}`);
-  if (checksum !== undefined && checksum !== checksumOf(content)) {
+  // Before checkpoints said what made them they had no checksum.
+  const isOlder = checksum === undefined && content.madeBy === undefined;
+  if (!isOlder && checksum !== checksumOf(content)) {
     throw broken(`the checksum of its ${STATE_FILE} is wrong`);
   }
   return content as unknown as CheckpointState;
@@ -85,6 +93,8 @@ function findWrong(json: Record<string, unknown>, wantedStep: number | null): st
     holds
       ? null
       : `${name} is ${value === undefined ? "missing" : showJson(value)} and must be ${wanted}`;
+  const unknown = Object.keys(json).find((name) => !FIELDS.includes(name));
+  if (unknown !== undefined) return `there is a field ${showJson(unknown)}`;
   const { step, tokens, position, method, options, evaluations, fingerprints } = json;
   const { checksums, madeBy } = json;
   const before = isJsonObject(evaluations) ? null : evaluations ?? [];
