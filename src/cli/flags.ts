@@ -57,8 +57,12 @@ export function text(placeholder: string, ...words: Words): Flag<string> {
 
 /** The path of a file or a folder. */
 export function path(placeholder: string, ...words: Words): Flag<string> {
-  const read = (value: unknown) => typeof value === "string" && value !== "" ? value : undefined;
-  return flag(placeholder, words, "a path", read);
+  return flag(placeholder, words, "a path", (value) => isPath(value) ? value : undefined);
+}
+
+/** Only a config file can spell the character that no path has. */
+function isPath(value: unknown): value is string {
+  return typeof value === "string" && /^[^\0]+$/.test(value);
 }
 
 /** Paths or other names of data: the flag may be given several times, and each adds one. */
@@ -66,7 +70,7 @@ export function names(placeholder: string, ...words: Words): Flag<string[]> {
   return {
     ...flag(placeholder, words, "a path, or a list of them", (value) => {
       const given = [value].flat();
-      const valid = given.length > 0 && given.every((it) => typeof it === "string" && it !== "");
+      const valid = given.length > 0 && given.every((it) => isPath(it));
       return valid ? given as string[] : undefined;
     }),
     collects: true,

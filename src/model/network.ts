@@ -127,7 +127,7 @@ export class Network implements passes.Decoder, Disposable {
 
   /** Builds the layers and fills them from the model's files. */
   static async create(options: NetworkOptions): Promise<Network> {
-    const network = new Network(options);
+    const network = options.device.allOrNothing(() => new Network(options));
     try {
       const { device, gradients, moments, signal } = options;
       const source = network.#source;
@@ -164,13 +164,15 @@ export class Network implements passes.Decoder, Disposable {
     if (!widened) return;
     this.release();
     const { tokens } = widened;
-    this.#memory = new StepMemory({
-      device: this.device,
-      config: this.config,
-      mode: widened,
-      types: activationTypes(this.blocks),
-      norms: this.#normCount,
-    });
+    this.#memory = this.device.allOrNothing(() =>
+      new StepMemory({
+        device: this.device,
+        config: this.config,
+        mode: widened,
+        types: activationTypes(this.blocks),
+        norms: this.#normCount,
+      })
+    );
     this.head.reserve(tokens);
     this.layers.reserve(tokens);
     for (const linear of this.linears()) linear.reserve(tokens);

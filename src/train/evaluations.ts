@@ -69,7 +69,9 @@ export class Evaluations {
   get best(): HeldOutLoss | null {
     let best: HeldOutLoss | null = null;
     for (const entry of this.#list) {
-      if (entry.step > 0 && !(best && entry.loss >= best.loss)) best = entry;
+      // Older checkpoints may have losses that are no numbers.
+      if (entry.step === 0 || !Number.isFinite(entry.loss)) continue;
+      if (best === null || entry.loss < best.loss) best = entry;
     }
     return best;
   }

@@ -325,7 +325,7 @@ Deno.test("findLearningRate tries rates from the same start, and goes on at an e
 Deno.test("a loss that rises without becoming infinite is noticed, once", () => {
   const told = (losses: number[]) => {
     const notices: string[] = [];
-    const watch = new DivergenceWatch();
+    const watch = new DivergenceWatch(512);
     losses.forEach((loss, i) =>
       watch.look([{ step: i + 1, loss, learningRate: 1e6 }], (notice) => notices.push(notice))
     );
