@@ -14,6 +14,7 @@ import { isJsonObject, readJson, showJson } from "../io/json.ts";
 import type { Checksums } from "./checkpoint_tensors.ts";
 import type { Fingerprints } from "./fingerprint.ts";
 import type { MadeBy } from "./made_by.ts";
+import type { MethodSettings } from "./method_settings.ts";
 import type { HeldOutLoss } from "./metrics.ts";
 
 /** Name of the file. */
@@ -23,7 +24,7 @@ const SHA256 = /^[0-9a-f]{64}$/;
 
 /** Every field of it. */
 const FIELDS: readonly string[] = [
-  ...["format", "step", "tokens", "position", "method", "options"],
+  ...["format", "step", "tokens", "position", "method", "settings", "options", "date"],
   ...["evaluations", "fingerprints", "madeBy", "checksums"],
 ];
 
@@ -37,10 +38,14 @@ export interface CheckpointState {
   position: LoaderPosition | null;
   /** Name of the method. */
   method: string;
+  /** The method's options. Older checkpoints have none. */
+  settings?: MethodSettings;
   /** The run's options, to tell the user what differs. */
   options: Record<string, unknown>;
   /** Held-out losses until then. Older checkpoints have none. */
   evaluations?: HeldOutLoss[];
+  /** The day that the chat template was told, where it names the date. */
+  date?: string;
   /** What the run was started with. Older checkpoints have none. */
   fingerprints?: Fingerprints;
   /** What computed it. Older checkpoints do not say. */
@@ -96,13 +101,15 @@ function findWrong(json: Record<string, unknown>, wantedStep: number | null): st
   const unknown = Object.keys(json).find((name) => !FIELDS.includes(name));
   if (unknown !== undefined) return `there is a field ${showJson(unknown)}`;
   const { step, tokens, position, method, options, evaluations, fingerprints } = json;
-  const { checksums, madeBy } = json;
+  const { checksums, madeBy, settings, date } = json;
   const before = isJsonObject(evaluations) ? null : evaluations ?? [];
   return expect("step", step, isCount(step), "a whole number of at least 0") ??
     expect("step", step, wantedStep === null || step === wantedStep, `${wantedStep}`) ??
     expect("tokens", tokens, isCount(tokens), "a whole number of at least 0") ??
     expect("method", method, typeof method === "string", "the name of a method") ??
     expect("options", options, isJsonObject(options), "an object") ??
+    expect("settings", settings, isJsonObject(settings ?? {}), "an object") ??
+    expect("date", date, date === undefined || isDate(date), "a day such as 2026-11-28") ??
     wrongPosition(position, step as number) ??
     expect(
       "evaluations",
@@ -146,6 +153,11 @@ function isEvaluation(value: unknown): boolean {
 
 function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && value as number >= 0;
+}
+
+function isDate(value: unknown): boolean {
+  return typeof value === "string" && /^\d{4}-\d\d-\d\d$/.test(value) &&
+    !Number.isNaN(Date.parse(value));
 }
 
 function isHash(value: unknown): boolean {
