@@ -15,6 +15,9 @@ import { parseSaveInterval, type SaveInterval } from "../train/save_interval.ts"
 import { UsageError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
 
+/** Letters of a word that a message shows. */
+const SHOWN = 80;
+
 /** A flag of a command, and the option of the same name in a config file. */
 export interface Flag<T> {
   /** What the value is called in help; null for a switch, which has none. */
@@ -180,7 +183,7 @@ export function parseFlags<F extends FlagTable>(
   const switches = spellings(names.filter((name) => flags[name].placeholder === null));
   const valued = spellings(names.filter((name) => flags[name].placeholder !== null));
   const refuse = (word: string): never => {
-    const [name] = word.split("=");
+    const name = word.split("=")[0].slice(0, SHOWN);
     const known = nearest(name.replace(/^-+(no-)?/, ""), names.map(kebabCase));
     const remedy = known === null ? "--help lists those there are" : `did you mean --${known}?`;
     throw new UsageError(`There is no flag ${name}: ${remedy}`);
@@ -258,9 +261,11 @@ export function readOptions<F extends FlagTable>(
     if (name === undefined) {
       const known = nearest(given, Object.keys(flags));
       const remedy = known === null ? "--help lists those there are" : `did you mean "${known}"?`;
-      throw new UsageError(`There is no option "${key}" (in ${where}): ${remedy}`);
+      throw new UsageError(`There is no option ${showJson(key)} (in ${where}): ${remedy}`);
     }
-    if (name in values) throw new UsageError(`The option "${key}" is there twice in ${where}`);
+    if (name in values) {
+      throw new UsageError(`The option ${showJson(key)} is there twice in ${where}`);
+    }
     if (name !== given) onHint(`"${key}" is called "${name}" now (in ${where})`);
     values[name] = read(flags[name], value, `"${key}" in ${where}`);
   }
