@@ -89,11 +89,13 @@ export async function understood<T>(
     const isAnswer = error instanceof TypeError || error instanceof SyntaxError ||
       error instanceof RangeError || error instanceof Unusable;
     if (error instanceof FalqonError || !isAnswer) throw error;
+    // The runtime's words would be about the library, not about the answer.
+    const problem = error instanceof TypeError ? "something in it is missing" : error.message;
     throw new HubError(
       `Cannot ${action} "${showRepo(repo)}" as the answer of ${
         new URL(hub.endpoint).host
       } cannot be ` +
-        `understood (${error.message}): check HF_ENDPOINT, or try again later`,
+        `understood (${problem}): check HF_ENDPOINT, or try again later`,
       { cause: error },
     );
   }
