@@ -98,6 +98,7 @@ export class EventFile implements Disposable {
     await this.#put(step, bytes(SUMMARY_VALUE, entry));
   }
 
+  /** Closes the file. */
   [Symbol.dispose](): void {
     this.#file.close();
   }
