@@ -95,8 +95,9 @@ function configsOf(card: string): Record<string, unknown>[] {
 
 /** The files that a subset of a card names, by split. */
 function listedSplits(config: Record<string, unknown>, files: readonly string[]): Splits {
-  const { data_files: listed, data_dir: folder = "" } = config;
-  const within = (pattern: unknown) =>
+  const { data_files: listed } = config;
+  const folder = wordOf(config.data_dir) ?? "";
+  const within = (pattern: string) =>
     [folder, pattern].filter((part) => part !== "").join("/").replace(/^\.?\//, "");
   if (listed === undefined) {
     const inside = `${within("")}/`;
@@ -110,14 +111,19 @@ function listedSplits(config: Record<string, unknown>, files: readonly string[])
     ? listed
     : [{ split: "train", path: listed }];
   const splits = new Map<string, string[]>();
-  for (const { split = "train", path } of entries) {
-    const fits = [path].flat().map((pattern) => globTest(within(pattern)));
+  for (const { split: named, path } of entries) {
+    const split = wordOf(named) ?? "train";
+    const patterns = [path].flat().map(wordOf).filter((pattern) => pattern !== undefined);
+    const fits = patterns.map((pattern) => globTest(within(pattern)));
     const matching = files.filter((file) => fits.some((fit) => fit(file)));
-    if (matching.length > 0) {
-      splits.set(String(split), [...splits.get(String(split)) ?? [], ...matching]);
-    }
+    if (matching.length > 0) splits.set(split, [...splits.get(split) ?? [], ...matching]);
   }
   return splits;
+}
+
+/** A value of a card where a word belongs; undefined for what is none. */
+function wordOf(value: unknown): string | undefined {
+  return typeof value === "string" || typeof value === "number" ? String(value) : undefined;
 }
 
 /** Of files in several formats, which may hold the same rows, those of the most frequent one. */
