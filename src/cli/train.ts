@@ -26,6 +26,7 @@ import { findRate } from "./find_rate.ts";
 import { methodName, savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
+import { readSamples, Records, type Samples } from "./records.ts";
 import { estimateRows } from "./row_estimate.ts";
 import { StatusLine } from "./status_line.ts";
 import { runFolderOf } from "../train/checkpoint.ts";
@@ -70,11 +71,12 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   const overwrite = named.overwrite ?? false;
   if (resumeFrom === undefined && isRun && !overwrite) await expectFree(output);
   if (named.showRows !== undefined) return await showDataset(named, terminal);
+  const samples = await readSamples(named, terminal);
   const { data, evalData } = await openData(named, terminal);
   const values = await locate(named, terminal);
   const folder = needed(values, "model");
   if (values.findLearningRate) return await findRate(values, { data, evalData }, terminal);
-  const job = { values, folder, data, evalData, output, overwrite, stop, started: {} };
+  const job = { values, folder, data, evalData, output, overwrite, samples, stop, started: {} };
   return await restartOnDeviceLost((from) => attempt({ ...job, ...from }, line), {
     restarts: values.onDeviceLost === "restart" ? undefined : 0,
     onNotice: (notice) => tell(terminal, "warning", notice),
@@ -96,6 +98,7 @@ interface Job {
   evalData: Dataset | null;
   output: string;
   overwrite: boolean;
+  samples: Samples;
   /** Instead of where the values say. */
   resumeFrom?: string;
   /** What is done when the process is asked to end. */
@@ -147,7 +150,14 @@ async function attempt(job: Job, line: StatusLine): Promise<number> {
     stopped = code;
     trainer.stop();
   };
-  await watch(line, trainer, data, () => writeOptions(output, values, trainer.options));
+  using records = await Records.open({ values, trainer, samples: job.samples, output, terminal });
+  await watch(
+    line,
+    trainer,
+    data,
+    records,
+    () => writeOptions(output, values, trainer.options),
+  );
   for (const warning of dataWarnings(trainer.dataStatistics)) {
     tell(terminal, "warning", warning);
   }
@@ -159,6 +169,7 @@ async function attempt(job: Job, line: StatusLine): Promise<number> {
     terminal.stderr(`interrupted after step ${trainer.step}: ${remedy}\n`);
     return stopped;
   }
+  await records.end();
   stop.at = (code) => {
     terminal.stderr(`interrupted while saving: ${remedy}\n`);
     Deno.exit(code);
@@ -237,6 +248,7 @@ async function watch(
   line: StatusLine,
   trainer: Trainer,
   data: Dataset,
+  records: Records,
   begun: () => Promise<void>,
 ): Promise<void> {
   const { totalSteps, step: firstStep, options: { logEvery, epochs = 1 } } = trainer;
@@ -254,6 +266,7 @@ async function watch(
     if (!written) await begun();
     written = true;
     progress.update(metrics);
+    await records.update(metrics);
   }
 }
 

@@ -238,7 +238,7 @@ function checkTemplates(processor: unknown, vocabulary: Vocabulary): void {
       if (!isKnown) throw wrong(`${showJson(token)} in special_tokens`, "ids of tokens", entry);
     }
     for (const name of ["single", "pair"]) {
-      const items = step[name] ?? [];
+      const items = name === "pair" ? step.pair ?? [] : step.single;
       if (!Array.isArray(items) || items.length > 100) throw wrong(name, "a list of pieces", items);
       for (const item of items) checkItem(item, named);
     }
