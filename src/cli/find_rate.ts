@@ -75,7 +75,7 @@ function plot(tried: readonly TriedRate[], best: number): string {
     `${learningRate}`,
     Number.isFinite(loss)
       ? `${loss.toFixed(4)} ${"#".repeat(length(loss))}${learningRate === best ? " best" : ""}`
-      : "infinite",
+      : "too high: the model was destroyed",
   ]));
 }
 

@@ -5,11 +5,11 @@
  * @module
  */
 
-import { Decompress } from "fzstd";
 import { pipeline, Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { DataError } from "../errors.ts";
 import { toFileError } from "../io/file_error.ts";
+import { decompressZstd, ZstdUnsupported } from "./zstd/decompress.ts";
 
 const CHUNK_BYTES = 1 << 18;
 /** Bytes that the kind of a file is told by. */
@@ -72,21 +72,8 @@ const CODECS: readonly Codec[] = [
       return gunzip;
     },
   },
-  // Not node:zlib's: in Deno that ends quietly after the first frame, and in the middle of one.
-  { magic: [0x28, 0xb5, 0x2f, 0xfd], decompress: unzstd },
+  { magic: [0x28, 0xb5, 0x2f, 0xfd], decompress: decompressZstd },
 ];
-
-async function* unzstd(chunks: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let ready: Uint8Array[] = [];
-  const stream = new Decompress((chunk) => ready.push(chunk));
-  for await (const chunk of chunks) {
-    stream.push(chunk);
-    yield* ready;
-    ready = [];
-  }
-  stream.push(new Uint8Array(0), true);
-  yield* ready;
-}
 
 async function* decompressed(
   { name }: DataFile,
@@ -110,9 +97,11 @@ async function* decompressed(
         next = await output.next();
       } catch (error) {
         if (failure !== undefined) throw failure;
+        const remedy = error instanceof ZstdUnsupported
+          ? "decompress it by zstd -d --long=31"
+          : "the file is damaged or not complete, so fetch it again";
         throw new DataError(
-          `Cannot decompress ${name}: ${(error as Error).message}; the file is damaged or not ` +
-            "complete, so fetch it again",
+          `Cannot decompress ${name}: ${(error as Error).message}; ${remedy}`,
           { cause: error },
         );
       }
@@ -129,10 +118,13 @@ async function* readChunks(path: string): AsyncGenerator<Uint8Array, void, void>
   try {
     using file = await Deno.open(path);
     while (true) {
+      // A read may give a few bytes only: the next one goes behind them.
       const chunk = new Uint8Array(CHUNK_BYTES);
-      const count = await file.read(chunk);
-      if (count === null) return;
-      yield chunk.subarray(0, count);
+      for (let at = 0; at < CHUNK_BYTES / 2;) {
+        const count = await file.read(chunk.subarray(at));
+        if (count === null) return;
+        yield chunk.subarray(at, at += count);
+      }
     }
   } catch (error) {
     throw toFileError("read", path, error);

@@ -14,10 +14,11 @@ import { DataError, OptionError } from "../errors.ts";
 import { BatchBuilder } from "./batch.ts";
 import type { Dataset } from "./dataset.ts";
 import { showToken } from "../io/show_token.ts";
-import { type EncodedRow, encodeRows } from "./encode_rows.ts";
+import { chunksOf, type EncodedRow, encodeRows } from "./encode_rows.ts";
 import { fit } from "./truncate.ts";
 import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } from "./options.ts";
 import { packFirstFit } from "./packing.ts";
+import { expectPosition } from "./position.ts";
 import { Random } from "../numerics/random.ts";
 import { ShuffleBuffer } from "./shuffle.ts";
 import { countUnused, emptyStatistics } from "./statistics.ts";
@@ -36,9 +37,6 @@ import type {
  * padding, few enough that a window is tokenised in a fraction of a second.
  */
 const WINDOW_ROWS = 64;
-
-/** Rows that the tokenizer is given at once: enough to keep every core of the machine at work. */
-const CHUNK_ROWS = 64;
 
 /** Documents that are packed together, and the state before them. */
 interface Window {
@@ -89,6 +87,7 @@ export class DirectLoader implements Loader {
   async *batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void> {
     const { batchSize, sequenceLength } = this.#options;
     const order = this.#order();
+    if (from !== undefined) expectPosition(from);
     if (from !== undefined && from.order !== order) {
       throw new OptionError(
         `Cannot resume the data: the position was reached with ${from.order}, but this loader ` +
@@ -129,6 +128,12 @@ export class DirectLoader implements Loader {
         const rows = packing
           ? packFirstFit(documents, sequenceLength)
           : documents.map((document) => [document]);
+        if (given > rows.length) {
+          throw new OptionError(
+            `Cannot resume the data: the position is behind row ${given} of a window that has ` +
+              `${rows.length}; resume with the data that training started with`,
+          );
+        }
         for (let row = given; row < rows.length; row++) {
           yield { documents: rows[row], epoch, drawn, row: row + 1, statistics };
         }
@@ -192,8 +197,7 @@ export class DirectLoader implements Loader {
     let left = skip;
     let ahead: { skipped: number; encoded: Promise<EncodedRow[]> } | null = null;
     for await (const rows of this.#drawnRows(epoch)) {
-      for (let first = 0; first < rows.length; first += CHUNK_ROWS) {
-        const chunk = rows.slice(first, first + CHUNK_ROWS);
+      for (const chunk of chunksOf(rows)) {
         const skipped = Math.min(left, chunk.length);
         left -= skipped;
         const next = {

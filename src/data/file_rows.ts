@@ -165,7 +165,7 @@ async function* splitRows(
   let started = false;
   // `buffer[0, filled)` are the bytes not yet used up; `scanned` of them were
   // scanned before. Rows are decoded at once, so the buffer is used again.
-  let buffer = new Uint8Array(1 << 19);
+  let buffer = new Uint8Array(1 << 16);
   let filled = 0;
   let scanned = 0;
   for (let last = false; !last;) {

@@ -171,6 +171,20 @@ export class Device implements Disposable, AsyncDisposable {
     return buffer;
   }
 
+  /**
+   * Runs what makes buffers, at once and not asynchronously. If it throws, those are freed that it had
+   * made: a constructor cannot, whose caller never gets the object.
+   */
+  allOrNothing<T>(make: () => T): T {
+    const before = new Set(this.#buffers);
+    try {
+      return make();
+    } catch (error) {
+      this.free(...this.#buffers.difference(before));
+      throw error;
+    }
+  }
+
   /** Frees the buffers behind views; views of one buffer may be given together. */
   free(...views: (BufferView | GPUBuffer | null | undefined)[]): void {
     for (const view of views) {

@@ -81,13 +81,12 @@ export class StepState implements Disposable {
   constructor(device: Device, betas: Betas) {
     this.#device = device;
     this.betas = betas;
-    this.inputs = device.allocate(INPUTS_BYTES, "step inputs", "model");
-    this.results = device.allocate(RESULTS_BYTES, "step results", "model");
-    this.ring = device.allocate(
-      ENTRY_BYTES * METRICS_CAPACITY,
-      "metrics of the last steps",
-      "model",
-    );
+    const allocate = (bytes: number, label: string) => device.allocate(bytes, label, "model");
+    [this.inputs, this.results, this.ring] = device.allOrNothing(() => [
+      allocate(INPUTS_BYTES, "step inputs"),
+      allocate(RESULTS_BYTES, "step results"),
+      allocate(ENTRY_BYTES * METRICS_CAPACITY, "metrics of the last steps"),
+    ]);
   }
 
   /**

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { DataError } from "../errors.ts";
+import { DataError, OptionError } from "../errors.ts";
 import { showToken } from "../io/show_token.ts";
 import type { TokenArrays } from "../model/token_buffers.ts";
 import type { LoadedModel } from "./loaded_model.ts";
@@ -37,8 +37,42 @@ export function checkIds(
   }
 }
 
+/** What a label must be to count for nothing, as in transformers. */
+const IGNORED = -100;
+
 /**
- * The same for the tokens of a step: what they are, and what must follow them.
+ * Makes sure that a caller's labels are ids of the model, or negative, for tokens that are ignored.
+ *
+ * @throws {DataError} naming the first that is neither.
+ */
+export function checkLabels(labels: ArrayLike<number>, model: Vocabulary): void {
+  for (let i = 0; i < labels.length; i++) {
+    const label = labels[i];
+    if (Number.isInteger(label) && label < model.config.vocabSize) continue;
+    throw new DataError(
+      `Cannot use label ${label} at position ${i} as the model has ${model.config.vocabSize} tokens: ` +
+        `give a whole number below that, or ${IGNORED} to ignore the token`,
+    );
+  }
+}
+
+/**
+ * Makes sure that a sequence is no longer than the model's context: beyond it the model computes
+ * something, but nothing that it has learned.
+ *
+ * @throws {OptionError} for a longer one.
+ */
+export function checkLength(length: number, { config }: Pick<Vocabulary, "config">): void {
+  const longest = config.maxPositionEmbeddings;
+  if (length <= longest) return;
+  throw new OptionError(
+    `Cannot run a sequence of ${length} tokens as the model was made for ${longest} ` +
+      `(max_position_embeddings): shorten it to at most ${longest}`,
+  );
+}
+
+/**
+ * Makes sure of the tokens of a step: what they are, and what must follow them.
  *
  * @throws {DataError} naming the first that the model has no token for.
  */

@@ -8,7 +8,9 @@ import type { Dataset } from "../data/dataset.ts";
 import { openLoader } from "../data/open_loader.ts";
 import { dataWarnings } from "../data/statistics.ts";
 import type { Batch } from "../data/types.ts";
+import { OptionError } from "../errors.ts";
 import type { Model } from "./model.ts";
+import { noLoss } from "./sequence_loss.ts";
 
 /** Result of {@linkcode evaluate}. */
 export interface Evaluation {
@@ -34,6 +36,8 @@ export interface EvaluateOptions {
   trainOnPrompt?: boolean;
   /** Skip malformed rows instead of ending. Default false. */
   skipBadRows?: boolean;
+  /** The day that a chat template which names the date is told, such as `2026-11-28`. Default today. */
+  date?: string;
   /** Ends the evaluation between batches: its reason is thrown. */
   signal?: AbortSignal;
 }
@@ -42,7 +46,9 @@ export interface EvaluateOptions {
  * Computes the mean loss of the model, as it is on the GPU now, over all rows of a dataset, read
  * once and in order.
  *
+ * @throws {OptionError} for rows of more tokens than the model was made for.
  * @throws {DataError} for malformed rows, or if no row has a target.
+ * @throws {ModelError} if the loss is no finite number.
  */
 export async function evaluate(
   model: Model,
@@ -50,17 +56,24 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const { maxPositionEmbeddings, vocabSize } = model.config;
-  const { packing, trainOnPrompt, skipBadRows, signal } = options;
+  const { packing, trainOnPrompt, skipBadRows, date, signal } = options;
+  const { sequenceLength = Math.min(512, maxPositionEmbeddings) } = options;
+  if (sequenceLength > maxPositionEmbeddings) {
+    throw new OptionError(
+      `Cannot evaluate rows of ${sequenceLength} tokens as the model was made for ` +
+        `${maxPositionEmbeddings}: use a sequenceLength of at most ${maxPositionEmbeddings}`,
+    );
+  }
   signal?.throwIfAborted();
   const loader = await openLoader({
     batchSize: options.batchSize ?? 16,
-    sequenceLength: options.sequenceLength ?? Math.min(512, maxPositionEmbeddings),
+    sequenceLength,
     packing,
     trainOnPrompt,
     skipBadRows,
     dataset: data,
     tokenizerFolder: model.folder,
-    tokenizerOptions: model.tokenizer.options,
+    tokenizerOptions: { ...model.tokenizer.options, ...date && { date } },
     vocabSize,
     shuffle: false,
     epochs: 1,
@@ -84,6 +97,7 @@ async function meanLoss(
     signal?.throwIfAborted();
     const losses = await model.tokenLosses(batch);
     sum += losses.reduce((a, b) => a + b, 0);
+    if (!Number.isFinite(sum)) throw noLoss(losses.find((loss) => !Number.isFinite(loss))!);
     tokens += batch.targetCount;
   }
   const loss = sum / tokens;

@@ -9,6 +9,7 @@ import { checkInteger, checkOneOf } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { fromFloat32 } from "../io/dtype.ts";
 import type { PeftAdapter } from "../io/peft.ts";
+import { expectFinite } from "../io/finite.ts";
 import type { TensorSource } from "../io/safetensors.ts";
 import { writeWeights } from "../io/weights_writer.ts";
 import { readMatrixValues, weightName } from "../layers/load.ts";
@@ -75,7 +76,7 @@ export interface MergeOptions {
  * @param folder Where to write.
  * @throws {OptionError} if the folder holds a model and `overwrite` is not given, is the model's own, or
  * the adapter has what a model's files have no place for.
- * @throws {ModelError} if the adapter was made for another model.
+ * @throws {ModelError} if the adapter was made for another model, or weights are not finite.
  * @throws {FileError} if something cannot be read or written; nothing half-written is left.
  * @example
  * ```ts
@@ -114,7 +115,7 @@ export async function mergeModel(
   );
   const carried = files.carried();
   const named = tensors.map((tensor) => ({ ...tensor, name: files.fileName(tensor.name) }));
-  const counted = reporting([...named, ...carried], options.onProgress);
+  const counted = reporting([...named.map(expectFinite), ...carried], options.onProgress);
   await fillFolder(folder, { marker: CONFIG_FILE, overwrite, signal }, async (staging) => {
     await Deno.mkdir(staging);
     await writeWeights(staging, abortable(counted, signal), options.shardBytes ?? files.shardBytes);

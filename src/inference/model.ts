@@ -18,7 +18,7 @@ import { Network, type NetworkOptions } from "../model/network.ts";
 import { ModelFiles } from "./model_files.ts";
 import { type Prompt, renderPrompt } from "./prompt.ts";
 import { type ModelSource, saveNetwork, type SaveOptions, type SaveResult } from "./save_model.ts";
-import { checkTokens } from "./check_ids.ts";
+import { checkIds, checkLength, checkTokens } from "./check_ids.ts";
 import {
   type LabelledSequence,
   type LossAndGradients,
@@ -183,9 +183,13 @@ export class Model implements Disposable {
    * Computes the logits of every token of a sequence.
    *
    * @returns [ids.length, vocabSize]
+   * @throws {OptionError} for more tokens than the model was made for.
+   * @throws {DataError} for ids that it has no token for.
    */
   async logits(ids: ArrayLike<number>): Promise<Float32Array<ArrayBuffer>> {
     const { vocabSize } = this.config;
+    checkLength(ids.length, this);
+    checkIds(ids, this); // before they are made whole numbers
     const logits = new Float32Array(ids.length * vocabSize);
     const network = await this.#write(sequenceArrays(ids));
     (await network.forwardProgram(ids.length)).run();
@@ -202,7 +206,9 @@ export class Model implements Disposable {
   /**
    * Computes the mean loss over the targets of a sequence, in nats.
    *
-   * @throws {DataError} if every label is ignored.
+   * @throws {DataError} if every label is ignored, or for ids or labels that the model has no token for.
+   * @throws {OptionError} for more tokens than the model was made for.
+   * @throws {ModelError} if the loss is no finite number.
    */
   loss(sequence: LabelledSequence): Promise<number> {
     return sequenceLoss(this, sequence);

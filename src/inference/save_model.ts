@@ -10,6 +10,7 @@ import { OptionError } from "../errors.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { repoOfFolder } from "../io/hub/names.ts";
 import { ADAPTER_CONFIG_FILE, writePeftAdapter } from "../io/peft.ts";
+import { expectFinite } from "../io/finite.ts";
 import type { TensorSource } from "../io/safetensors.ts";
 import { writeWeights } from "../io/weights_writer.ts";
 import type { SavedAdapter, SavedModel } from "../layers/method.ts";
@@ -92,6 +93,7 @@ export interface SaveResult {
  * @param source What the model was loaded from: what is not trained is copied from there.
  * @throws {OptionError} if the folder holds a model and `overwrite` is not given, the method has
  * no file format, or `rotated` is asked of a model that is not.
+ * @throws {ModelError} for weights that are not finite.
  * @throws {FileError} if something cannot be written; nothing half-written is left.
  */
 export async function saveNetwork(
@@ -194,7 +196,8 @@ async function writeModel(
   }
   const carried = source.carried();
   const named = tensors.map((tensor) => ({ ...tensor, name: source.fileName(tensor.name) }));
-  await writeWeights(folder, abortable([...named, ...carried], signal), source.shardBytes);
+  const all = [...named.map(expectFinite), ...carried];
+  await writeWeights(folder, abortable(all, signal), source.shardBytes);
   await writeConfig(source.folder, folder, {
     dtype: form.model.dtype,
     tieWordEmbeddings: network.config.tieWordEmbeddings,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { DataError, OptionError } from "../errors.ts";
+import { DataError, ModelError, OptionError } from "../errors.ts";
 import { internalDevice } from "../gpu/public_device.ts";
 import { biasedParts, biasName, readBias } from "../layers/bias.ts";
 import { weightName } from "../layers/load.ts";
@@ -16,7 +16,7 @@ import { CROSS_ENTROPY } from "../model/loss.ts";
 import { Network } from "../model/network.ts";
 import { sequenceArrays, type TokenArrays } from "../model/token_buffers.ts";
 import { TrainingStep } from "../model/training_step.ts";
-import { checkTokens } from "./check_ids.ts";
+import { checkIds, checkLabels, checkLength } from "./check_ids.ts";
 import type { LoadedModel } from "./loaded_model.ts";
 
 /** Ids and labels of one sequence, as Hugging Face models take them. */
@@ -43,13 +43,15 @@ export interface LossAndGradients {
 /**
  * Computes the mean loss over the targets of a sequence, in nats.
  *
- * @throws {DataError} if every label is ignored, or for ids that the model has no token for.
+ * @throws {DataError} if every label is ignored, or for ids or labels that the model has no token for.
+ * @throws {OptionError} for more tokens than the model was made for.
+ * @throws {ModelError} if the loss is no finite number.
  */
 export async function sequenceLoss(
   model: LoadedModel,
   sequence: LabelledSequence,
 ): Promise<number> {
-  const arrays = labelled(sequence);
+  const arrays = labelled(model, sequence);
   return mean(await model.tokenLosses(arrays), countTargets(arrays));
 }
 
@@ -57,17 +59,18 @@ export async function sequenceLoss(
  * Computes the loss and the gradient of every parameter in f32, adapters merged in, on an f32 copy
  * of the model.
  *
- * @throws {DataError} if every label is ignored, or for ids that the model has no token for.
- * @throws {OptionError} if an adapter brings biases that the model has not.
+ * @throws {DataError} if every label is ignored, or for ids or labels that the model has no token for.
+ * @throws {OptionError} for more tokens than the model was made for, or if an adapter brings biases that
+ * the model has not.
+ * @throws {ModelError} if the loss is no finite number.
  */
 export async function lossAndGradients(
   model: LoadedModel,
   sequence: LabelledSequence,
 ): Promise<LossAndGradients> {
-  const arrays = labelled(sequence);
+  const arrays = labelled(model, sequence);
   const { config, addedBiases } = model.changed?.() ?? { config: model.config, addedBiases: [] };
   const device = internalDevice(model.device);
-  checkTokens(arrays, model);
   if (addedBiases.length > 0) {
     throw new OptionError(
       "Cannot compute gradients of the whole model with added biases, as the adapter has: use one " +
@@ -105,7 +108,7 @@ export async function lossAndGradients(
   return { loss: mean(losses, countTargets(arrays)), gradients };
 }
 
-function labelled({ inputIds, labels }: LabelledSequence): TokenArrays {
+function labelled(model: LoadedModel, { inputIds, labels }: LabelledSequence): TokenArrays {
   if (inputIds.length !== labels.length) {
     throw new DataError(
       `Cannot use ${labels.length} labels for ${inputIds.length} ids: give one label per token`,
@@ -116,6 +119,9 @@ function labelled({ inputIds, labels }: LabelledSequence): TokenArrays {
       "Cannot compute a loss as every label is ignored: give at least one target",
     );
   }
+  checkLength(inputIds.length, model);
+  checkIds(inputIds, model); // before they are made whole numbers
+  checkLabels(labels, model);
   return sequenceArrays(inputIds, labels);
 }
 
@@ -124,5 +130,16 @@ function countTargets({ targets }: TokenArrays): number {
 }
 
 function mean(losses: Float32Array, count: number): number {
-  return losses.reduce((sum, loss) => sum + loss, 0) / count;
+  const sum = losses.reduce((sum, loss) => sum + loss, 0);
+  if (!Number.isFinite(sum)) throw noLoss(losses.find((loss) => !Number.isFinite(loss))!);
+  return sum / count;
+}
+
+/** The error for a model that computes no numbers: a loss that is none must never count as one. */
+export function noLoss(loss: number): ModelError {
+  return new ModelError(
+    `Cannot compute the loss as that of a token is ${loss}, not a finite number: the model's weights ` +
+      "are damaged, its training diverged, or its values leave the range of the precision; load an " +
+      "earlier checkpoint, or try the precision f32",
+  );
 }

@@ -22,6 +22,8 @@ interface Held {
   file: Deno.FsFile;
   /** Who may write. */
   holder: FolderLock;
+  /** Who has it back when the holder gives it up. */
+  keeper: FolderLock | null;
   /** Folders that were made to hold the file, the innermost first. */
   made: readonly string[];
 }
@@ -31,7 +33,10 @@ const locks = new Map<string, Held>();
 
 // A process that ends on purpose leaves no file.
 globalThis.addEventListener("unload", () => {
-  for (const { holder } of locks.values()) holder[Symbol.dispose]();
+  for (const held of locks.values()) {
+    held.keeper = null;
+    held.holder[Symbol.dispose]();
+  }
 });
 
 /** The right to write into a folder. */
@@ -70,6 +75,13 @@ export class FolderLock implements Disposable {
     }
   }
 
+  /** Has it back whenever a later holder gives it up, until this is disposed of. */
+  keep(): this {
+    const held = locks.get(this.#key);
+    if (held?.holder === this) held.keeper = this;
+    return this;
+  }
+
   /** Whether it was not given back, nor lost to a later holder. */
   get holds(): boolean {
     return locks.get(this.#key)?.holder === this;
@@ -87,7 +99,12 @@ export class FolderLock implements Disposable {
   /** Gives it back; a folder that was made for it and is empty goes. */
   [Symbol.dispose](): void {
     const held = locks.get(this.#key);
+    if (held?.keeper === this) held.keeper = null;
     if (held?.holder !== this) return;
+    if (held.keeper) {
+      held.holder = held.keeper;
+      return;
+    }
     locks.delete(this.#key);
     try {
       Deno.removeSync(join(this.#key, LOCK_FILE)); // while it is locked, so nobody else's
@@ -129,16 +146,25 @@ function tryTake(
       file.close();
       return null;
     }
-    file.truncateSync();
-    file.writeSync(
-      new TextEncoder().encode(`process ${Deno.pid}, since ${new Date().toISOString()}\n`),
-    );
+    sign(file, path);
   } catch (error) {
     file.close();
     throw error;
   }
-  locks.set(key, { file, holder: lock, made });
+  locks.set(key, { file, holder: lock, keeper: null, made });
   return lock;
+}
+
+/** Writes into a file that is locked whose it is. */
+function sign(file: Deno.FsFile, path: string): void {
+  const text = `process ${Deno.pid}, since ${new Date().toISOString()}\n`;
+  try {
+    file.truncateSync();
+    file.writeSync(new TextEncoder().encode(text));
+  } catch (error) {
+    Deno.removeSync(path);
+    throw error;
+  }
 }
 
 /** @returns False if another process has the lock. */

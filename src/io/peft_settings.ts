@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { JsonFields } from "./json.ts";
+import { type JsonFields, showJson } from "./json.ts";
+import { BoundedPattern } from "./patterns/matcher.ts";
 import type { PeftConfig } from "./peft_adapter.ts";
 
 /** Settings with which an adapter is something other than factors of weights, and how to go on. */
@@ -87,19 +88,20 @@ export function patternOf(
   module: string,
 ): number | undefined {
   for (const [key, value] of Object.entries(fields.raw(setting) ?? {})) {
-    if (!pattern(fields, setting, key).test(module)) continue;
+    if (!matchesEnd(fields, setting, key, module)) continue;
     if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
     throw fields.error(setting, "positive numbers by module");
   }
 }
 
-function pattern(fields: JsonFields, setting: string, key: string): RegExp {
+function matchesEnd(fields: JsonFields, setting: string, key: string, module: string): boolean {
   try {
-    return new RegExp(`^(?:.*\\.)?(?:${key})$`);
-  } catch {
+    return new BoundedPattern(`(?:.*\\.)?(?:${key})$`).matches(module);
+  } catch (error) {
     throw fields.error(
       setting,
-      "regular expressions that JavaScript knows too",
+      `regular expressions that are read here, which ${showJson(key)} is not as ` +
+        (error as Error).message,
       "name the modules by their whole names",
     );
   }

@@ -25,6 +25,11 @@ export interface TokenizerOptions {
    * file, or a template.
    */
   chatTemplate?: string;
+  /**
+   * The day that a chat template which names the date is told, such as `2026-11-28`. Default: the day on
+   * which it is rendered.
+   */
+  date?: string;
   /** Use the native library where it loads (default). Else JavaScript does all. */
   native?: boolean;
 }
@@ -100,6 +105,7 @@ export class Tokenizer {
         config,
         options.chatTemplate,
         (token) => javascript.token_to_id(token) !== undefined,
+        options.date,
       ),
     });
   }
@@ -169,11 +175,7 @@ export class Tokenizer {
     const { javascript } = this.#engines;
     const known = [...ids].filter((id) => javascript.id_to_token(id) !== undefined);
     if (known.length === 0) return "";
-    return javascript.decode(known, {
-      skip_special_tokens: skipSpecialTokens,
-      // The clean-up rewrites " ." to "." and the like: it loses text, and breaks streaming.
-      clean_up_tokenization_spaces: false,
-    });
+    return this.#engines.decode(known, skipSpecialTokens);
   }
 
   /** The spelling of a token in the vocabulary; null for an id that has none. */

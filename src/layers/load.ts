@@ -4,9 +4,11 @@
  * @module
  */
 
+import { ModelError } from "../errors.ts";
 import { ELEMENT_BYTES, type Matrix, pitched, rowsOf, unpitched } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
+import { findBeyondF16 } from "../io/finite.ts";
 import { widen } from "../kernels/rows/widen.ts";
 import { biasName, readBias } from "./bias.ts";
 import type { LinearPart, LinearSpec } from "./linear_spec.ts";
@@ -99,14 +101,32 @@ export async function loadMatrixRows(
     // On an emulated GPU it is the CPU that would widen, so nothing is saved.
     const raw = device.isFallback ? null : await source.raw16?.(name, shape, firstRow + row, count);
     if (raw) {
+      if (target.type === "f16" && raw.dtype === "BF16") {
+        const outlier = findBeyondF16(raw.bytes);
+        if (outlier) throw beyondF16(name, outlier.shown);
+      }
       await uploadRaw16(device, rowsOf(target, row, count), raw);
       continue;
     }
     const values = stored
       ? decoded(stored, cols, firstRow + row, count)
       : await source.rows(name, shape, firstRow + row, count);
+    if (target.type === "f16") {
+      const outlier = values.find((value) => Math.abs(value) >= F16_ROUNDS_UP);
+      if (outlier !== undefined) throw beyondF16(name, `${outlier}`);
+    }
     uploadRows(device, target, row, values);
   }
+}
+
+/** From here on f16 rounds to infinity. */
+const F16_ROUNDS_UP = 65520;
+
+function beyondF16(name: string, shown: string): ModelError {
+  return new ModelError(
+    `Cannot use "${name}" in f16 as an element of it is ${shown}: f16 ends at 65504, so choose f32 for ` +
+      "the weights, or a method that stores them in 8 bits",
+  );
 }
 
 /**

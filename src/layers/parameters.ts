@@ -173,13 +173,13 @@ export class Parameters implements Disposable {
     const of = members.length === 1 ? ` (${members[0].name})` : "";
     const vector = (wanted: boolean, label: string) =>
       wanted ? this.device.vector(length, "f32", label + of, "trained") : null;
-    const segment: Segment = {
+    const segment = this.device.allOrNothing((): Segment => ({
       values: vector(this.keepsValues, "trained parameters"),
       gradients: vector(gradients, "gradients"),
       m: vector(moments, "first moments"),
       v: vector(moments, "second moments"),
       decayEnd,
-    };
+    }));
     this.#segments.push(segment);
     members.forEach((parameter, i) => {
       const at = (flat: Vector | null) =>

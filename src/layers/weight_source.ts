@@ -8,6 +8,7 @@ import { ModelError } from "../errors.ts";
 import type { Matrix } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { bytesPerElement, type DType, toFloat32 } from "../io/dtype.ts";
+import { findNotFinite } from "../io/finite.ts";
 import type { Weights } from "../io/weights.ts";
 import { codeFormatOf, type NumberFormat } from "../numerics/formats.ts";
 import { rotateValues } from "../numerics/hadamard.ts";
@@ -89,7 +90,10 @@ export interface FolderStorage {
   rotations?: ReadonlyMap<string, number>;
 }
 
-/** The weights of an open model folder. */
+/**
+ * The weights of an open model folder. What is read is looked at: NaN and infinity are refused by the
+ * name of the tensor, as codes of 8 bits would make numbers of them.
+ */
 export class FolderSource implements WeightSource {
   /** The matrices that were rounded to something else than they are stored in. */
   readonly rounded = new Set<string>();
@@ -135,16 +139,41 @@ export class FolderSource implements WeightSource {
     return { dtype, bytes: await this.#bytes(name, dtype, shape[1], first, count) };
   }
 
-  #bytes(name: string, dtype: DType, cols: number, first: number, count: number) {
+  async #bytes(name: string, dtype: DType, cols: number, first: number, count: number) {
     const rowBytes = cols * bytesPerElement(dtype);
-    return this.#weights.readRange(name, first * rowBytes, count * rowBytes);
+    const bytes = await this.#weights.readRange(name, first * rowBytes, count * rowBytes);
+    this.#expectFinite(bytes, name, dtype, cols, first);
+    return bytes;
   }
 
   async codes(name: string, shape: readonly [number, number]): Promise<StoredCodes | null> {
-    this.#check(name, shape);
+    const { dtype } = this.#check(name, shape);
     const coded = this.#coded?.get(name);
     if (!coded) return null;
-    return { ...coded, codes: await this.#weights.read(name), rotation: this.#rotation(name) };
+    const codes = await this.#weights.read(name);
+    this.#expectFinite(codes, name, dtype, shape[1], 0);
+    return { ...coded, codes, rotation: this.#rotation(name) };
+  }
+
+  /** Refuses elements that are no numbers, of rows from `first` on. */
+  #expectFinite(
+    bytes: Uint8Array<ArrayBuffer>,
+    name: string,
+    dtype: DType,
+    cols: number,
+    first: number,
+  ): void {
+    const outlier = findNotFinite(bytes, dtype);
+    if (outlier === null) return;
+    const { index, shown } = outlier;
+    throw new ModelError(
+      `Cannot use "${name}" of "${this.#weights.pathOf(name)}" as its element in row ` +
+        `${first + Math.floor(index / cols)}, column ${
+          index % cols
+        } is ${shown}: weights must be ` +
+        "finite numbers, so the file is damaged, or the training that made it diverged; fetch it " +
+        "again, or use an earlier checkpoint",
+    );
   }
 
   #rotation(name: string): number {

@@ -32,8 +32,8 @@ const SCALES: Readonly<Record<QuantizationMethod, { weight: string[]; activation
 /** Some versions of compressed-tensors store the zero points of symmetric scales: zeros. */
 const ZERO_POINT = "weight_zero_point";
 
-/** Scales and their reciprocals must be normal numbers of f32. */
-const SCALE = { least: 2 ** -126, most: 2 ** 126 };
+/** Scales, their reciprocals and their products with codes, which go to 448, must be normal numbers of f32. */
+const SCALE = { least: 2 ** -126, most: 2 ** 118 };
 const AGAIN = "fetch the model again, all of its files";
 
 /** What {@linkcode readCodedMatrices} finds. */
@@ -157,7 +157,7 @@ async function readGrid(
   if (wrong >= 0) {
     throw new ModelError(
       `Cannot use "${name}" as its value ${wrong} is ${scales[wrong]}: scales must be positive ` +
-        `numbers, from 2^-126 to 2^126; ${AGAIN}`,
+        `numbers, from 2^-126 to 2^118; ${AGAIN}`,
     );
   }
   return scales;

@@ -7,7 +7,8 @@
 import { OptionError } from "../errors.ts";
 import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { Program } from "../gpu/program.ts";
+import type { Program } from "../gpu/program.ts";
+import { ProgramCache } from "../gpu/program_cache.ts";
 import type { AdaptedLayers, DenseTable, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadBias } from "../layers/bias.ts";
 import { readTensor } from "../layers/load.ts";
@@ -22,7 +23,7 @@ import { Parameters } from "../layers/parameters.ts";
 import { FrozenDense } from "../layers/storage/frozen_dense.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
-import { type ActivationMode, Activations } from "./activations.ts";
+import type { ActivationMode } from "./activations.ts";
 import { changedModel } from "./changed_model.ts";
 import type { Block } from "./block.ts";
 import { attendToPass, type Pass } from "./mixer.ts";
@@ -36,7 +37,8 @@ import type { Norm } from "./norm.ts";
 import * as passes from "./passes.ts";
 import type { NormPlan } from "./plan.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
-import { allocateTokens, firstTokens, freeTokens, type TokenBuffers } from "./token_buffers.ts";
+import { StepMemory, widenMode } from "./step_memory.ts";
+import { firstTokens, type TokenBuffers } from "./token_buffers.ts";
 import { makeTokenInputs, type TokenInputs } from "./token_inputs.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 
@@ -78,19 +80,17 @@ export class Network implements passes.Decoder, Disposable {
   readonly #constants: FrozenDense;
   /** What its weights are loaded from. */
   readonly #source: WeightSource;
-  #activations: Activations | null = null;
-  #tokens: TokenBuffers | null = null;
-  #rowLoss: Vector | null = null;
+  #memory: StepMemory | null = null;
   #normCount = 0;
   #generation = 0;
-  #rstd: Vector[] = [];
-  #programs = new Map<string, Promise<Program>>();
+  readonly #programs: ProgramCache;
 
   private constructor(options: NetworkOptions) {
     const { device, method, random, restoring = false } = options;
     this.device = device;
     this.method = method;
     this.parameters = new Parameters(device);
+    this.#programs = new ProgramCache(device);
     this.#ropeBuffers = new RopeBuffers(device);
     this.#constants = new FrozenDense(device, "f32");
     const { inputs, blocks, linears } = modelSpecs(options.config.plan);
@@ -127,7 +127,7 @@ export class Network implements passes.Decoder, Disposable {
 
   /** Builds the layers and fills them from the model's files. */
   static async create(options: NetworkOptions): Promise<Network> {
-    const network = new Network(options);
+    const network = options.device.allOrNothing(() => new Network(options));
     try {
       const { device, gradients, moments, signal } = options;
       const source = network.#source;
@@ -160,34 +160,27 @@ export class Network implements passes.Decoder, Disposable {
    */
   reserve(mode: ActivationMode): void {
     if (mode.tokens < 1) throw new OptionError("Cannot run a step of 0 tokens: give at least one");
-    const old = this.#activations?.mode;
-    if (
-      old && old.tokens >= mode.tokens && (old.training || !mode.training) &&
-      (old.checkpointing === mode.checkpointing || !mode.training)
-    ) return;
-    const merged = {
-      tokens: Math.max(mode.tokens, old?.tokens ?? 0),
-      training: mode.training || !!old?.training,
-      checkpointing: mode.training ? mode.checkpointing : !!old?.checkpointing,
-    };
+    const widened = widenMode(this.#memory?.activations.mode, mode);
+    if (!widened) return;
     this.release();
-    const types = activationTypes(this.blocks);
-    this.#activations = new Activations(this.device, this.config, merged, types);
-    const { tokens } = merged;
-    this.#tokens = allocateTokens(this.device, tokens, this.config.plan.layers);
-    this.#rowLoss = this.device.vector(tokens, "f32", "losses of the tokens");
-    this.head.reserve(tokens);
-    this.#rstd = Array.from(
-      { length: this.#normCount },
-      () => this.device.vector(tokens, "f32", "norm statistics"),
+    const { tokens } = widened;
+    this.#memory = this.device.allOrNothing(() =>
+      new StepMemory({
+        device: this.device,
+        config: this.config,
+        mode: widened,
+        types: activationTypes(this.blocks),
+        norms: this.#normCount,
+      })
     );
+    this.head.reserve(tokens);
     this.layers.reserve(tokens);
     for (const linear of this.linears()) linear.reserve(tokens);
   }
 
   /** Makes and frees activations after what layers need of them has changed. */
   refit(): void {
-    existing(this.#activations).fit(activationTypes(this.blocks));
+    existing(this.#memory).activations.fit(activationTypes(this.blocks));
   }
 
   /** Counts how often memory was reserved again: what was recorded before is invalid after. */
@@ -198,41 +191,34 @@ export class Network implements passes.Decoder, Disposable {
   /** Frees the memory for steps and every recorded program. */
   release(): void {
     this.#generation++;
-    for (const program of this.#programs.values()) {
-      program.then((it) => it[Symbol.dispose](), () => {}); // one that failed was disposed of
-    }
     this.#programs.clear();
-    this.#activations?.[Symbol.dispose]();
-    this.#activations = null;
-    if (this.#tokens) freeTokens(this.device, this.#tokens);
-    this.device.free(this.#rowLoss, ...this.#rstd);
+    this.#memory?.free();
+    this.#memory = null;
     this.head.release();
-    this.#tokens = this.#rowLoss = null;
-    this.#rstd = [];
   }
 
   /** The buffers that a step's tokens are written to. */
   get tokens(): TokenBuffers {
-    return existing(this.#tokens);
+    return existing(this.#memory).tokens;
   }
 
   /**
    * f32 [tokens]: −log p of each target after a loss or training program, 0 where there is none.
    */
   get rowLoss(): Vector {
-    return existing(this.#rowLoss);
+    return existing(this.#memory).rowLoss;
   }
 
   /** The program that runs the blocks and the final norm on `rows` tokens. */
   forwardProgram(rows: number): Promise<Program> {
-    return this.#program(`forward ${rows}`, (program) => {
+    return this.#programs.get(`forward ${rows}`, (program) => {
       this.#forward(this.#pass(program, rows));
     });
   }
 
   /** The program that computes the logits of rows `first` to `first + count` after a forward. */
   logitsProgram(rows: number, first: number, count: number): Promise<Program> {
-    return this.#program(`logits ${rows} ${first} ${count}`, (program) => {
+    return this.#programs.get(`logits ${rows} ${first} ${count}`, (program) => {
       const { activations } = this.#pass(program, rows);
       this.head.recordLogits(program, rowsOf(activations.get("final", rows), first, count));
     });
@@ -240,7 +226,7 @@ export class Network implements passes.Decoder, Disposable {
 
   /** The program that computes the loss of every token of a step of `rows`. */
   lossProgram(rows: number): Promise<Program> {
-    return this.#program(`loss ${rows}`, (program) => {
+    return this.#programs.get(`loss ${rows}`, (program) => {
       const final = this.#forward(this.#pass(program, rows));
       passes.recordLosses(program, this, { final, ...this.#losses(rows) });
     });
@@ -289,8 +275,8 @@ export class Network implements passes.Decoder, Disposable {
   }
 
   #pass(program: Program, rows: number): Pass {
-    const [activations, tokens] = [existing(this.#activations), firstTokens(this.tokens, rows)];
-    return { program, activations, tokens, rows, linearRows: rows };
+    const { activations, tokens } = existing(this.#memory);
+    return { program, activations, tokens: firstTokens(tokens, rows), rows, linearRows: rows };
   }
 
   #losses(rows: number): { targets: Vector; rowLoss: Vector } {
@@ -316,22 +302,7 @@ export class Network implements passes.Decoder, Disposable {
   #norm({ tensor, weightOffset, eps }: NormPlan): Norm {
     const weight = this.#dense(tensor, this.config.hiddenSize);
     const index = this.#normCount++;
-    return { weight, weightOffset, eps, rstd: () => this.#rstd[index] };
-  }
-
-  #program(key: string, record: (program: Program) => void): Promise<Program> {
-    let prepared = this.#programs.get(key);
-    if (!prepared) {
-      const program = new Program(this.device);
-      record(program);
-      prepared = program.prepare().catch((error) => {
-        this.#programs.delete(key);
-        program[Symbol.dispose]();
-        throw error;
-      });
-      this.#programs.set(key, prepared);
-    }
-    return prepared;
+    return { weight, weightOffset, eps, rstd: () => existing(this.#memory).rstd[index] };
   }
 }
 

@@ -102,12 +102,13 @@ export function checkValues(options: ResolvedOptions, longest: number): void {
   for (const name of ["packing", "shuffle", "trainOnPrompt", "skipBadRows"] as const) {
     checkBoolean(name, options.rows[name]);
   }
-  checkNumber("learningRate", options.learningRate, 0);
+  // Kernels take these, and what AdamW makes of them, as f32.
+  checkNumber("learningRate", options.learningRate, 0, 2 ** 127 * (1 - optimizer.beta1));
   checkNumber("maxGradNorm", optimizer.maxGradNorm, 0);
-  checkNumber("weightDecay", optimizer.weightDecay, 0);
+  checkNumber("weightDecay", optimizer.weightDecay, 0, 2 ** 127);
   checkNumber("beta1", optimizer.beta1, 0, 1);
   checkNumber("beta2", optimizer.beta2, 0, 1);
-  checkNumber("eps", optimizer.eps, 0);
+  checkNumber("eps", optimizer.eps, 0, 2 ** 127);
   if (sequenceLength > longest) {
     throw new OptionError(
       `Cannot train on rows of ${sequenceLength} tokens as the model was made for ` +

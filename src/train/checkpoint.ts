@@ -39,12 +39,17 @@ export async function writeCheckpoint(
   folder: string,
   network: Network,
   state: CheckpointState,
-  { newest, best }: Retention,
+  retention: Retention,
 ): Promise<void> {
   await writeFolderAtomically(checkpointFolder(folder, state.step), async (temporary) => {
     const checksums = await writeTensors(join(temporary, TENSORS_FILE), network);
     await Deno.writeTextFile(join(temporary, STATE_FILE), formatState({ ...state, checksums }));
   }, { overwrite: true });
+  await removeSurplus(folder, retention);
+}
+
+/** Removes the checkpoints that are not to stay. */
+export async function removeSurplus(folder: string, { newest, best }: Retention): Promise<void> {
   const steps = await listCheckpoints(folder);
   for (const step of steps.slice(0, -newest)) {
     if (step !== best) await removeFolderAtomically(checkpointFolder(folder, step));

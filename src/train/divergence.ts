@@ -4,40 +4,108 @@
  * @module
  */
 
+import { TrainingError } from "../errors.ts";
 import type { TrainingMetrics } from "./metrics.ts";
 
-/** Steps whose losses are averaged. */
+/** Steps whose losses are averaged for a notice. */
 const STEPS = 5;
-/** The mean loss may rise so far above that of the first step: by this factor, or by this in nats. */
+/** The mean loss may rise so far above that of the first step, or the best: by this factor and these nats. */
 const FACTOR = 1.5;
 const NATS = 1;
+/**
+ * Losses as of a model that is lost are above the first by the same factor and by so many nats, and above
+ * this share of that of a model which knows nothing.
+ */
+const LOST_NATS = 2;
+const IGNORANT_SHARE = 0.75;
+/** Steps in a row that end a run whose model is lost. Losses that only overshoot come back before. */
+const LOST_STEPS = 20;
 
-/** Watches the losses of a run, and says once that they rise. */
+/** What is looked at of a step. */
+type Step = Pick<TrainingMetrics, "step" | "loss" | "learningRate">;
+
+/**
+ * Watches the losses of a run: says once that they rise, and tells a model that is lost.
+ *
+ * A model is lost where its losses stay far above that of the first step, and near or above that of a
+ * model which knows nothing and gives all tokens the same probability: weights that have saturated hold
+ * nothing any more that they were loaded with, so a new start is better than to go on.
+ */
 export class DivergenceWatch {
+  /** The loss of a model that knows nothing. */
+  readonly #ignorant: number;
   #first: number | null = null;
   #recent: number[] = [];
+  /** The lowest mean of {@linkcode STEPS} losses. */
+  #best = Infinity;
   #told = false;
+  /** Steps looked at, the last of them, and how many in a row until it had a loss that is too high. */
+  #seen = 0;
+  #last: Step | null = null;
+  #lost = 0;
+
+  /** @param vocabSize Tokens that the model tells apart. */
+  constructor(vocabSize: number) {
+    this.#ignorant = Math.log(vocabSize);
+  }
 
   /** Looks at the next steps. */
-  look(
-    steps: readonly Pick<TrainingMetrics, "step" | "loss" | "learningRate">[],
-    onNotice: (notice: string) => void,
-  ): void {
+  look(steps: readonly Step[], onNotice: (notice: string) => void): void {
     for (const { step, loss, learningRate } of steps) {
-      const first = this.#first ??= loss; // that of the model before training
+      this.#count({ step, loss, learningRate });
       this.#recent = [...this.#recent, loss].slice(-STEPS);
+      if (this.#recent.length < STEPS) continue;
       const now = this.#recent.reduce((sum, loss) => sum + loss, 0) / STEPS;
-      if (
-        this.#told || this.#recent.length < STEPS || now < Math.max(FACTOR * first, first + NATS)
-      ) continue;
+      const before = Math.min(this.#first!, this.#best);
+      this.#best = Math.min(this.#best, now);
+      if (this.#told || now < Math.max(FACTOR * before, before + NATS)) continue;
       this.#told = true;
       onNotice(
-        `the loss rose from ${first.toFixed(2)} to ${now.toFixed(2)} until step ${step}: the ` +
+        `the loss rose from ${before.toFixed(2)} to ${now.toFixed(2)} until step ${step}: the ` +
           `learning rate (${
             learningRate.toPrecision(2)
           }) is too high for this model; end the run ` +
           "and give a lower one",
       );
     }
+  }
+
+  /** Whether the last step's loss was that of a lost model: it may be one. */
+  get isHigh(): boolean {
+    return this.#lost > 0;
+  }
+
+  /**
+   * The error that ends the run, if its model is lost.
+   *
+   * @param ending Whether no step follows: the steps there were must do, then.
+   * @param checkpoint The newest checkpoint; null for none.
+   */
+  error(ending: boolean, checkpoint: string | null): TrainingError | null {
+    const enough = ending ? Math.min(STEPS, Math.floor(this.#seen / 2)) : LOST_STEPS;
+    if (this.#last === null || enough < 1 || this.#lost < enough) return null;
+    const { step, loss, learningRate } = this.#last;
+    return new TrainingError(
+      `Cannot use the model after step ${step} as its loss rose from ${
+        this.#first!.toFixed(2)
+      } to ` +
+        `${loss.toFixed(2)}, where a model that knows nothing has ${
+          this.#ignorant.toFixed(2)
+        }: the ` +
+        `learning rate (${learningRate.toPrecision(2)}) is too high for this model; ` +
+        (checkpoint === null
+          ? "start again with a lower one"
+          : `give a lower one, and start again or resume from "${checkpoint}"`),
+    );
+  }
+
+  #count(step: Step): void {
+    this.#seen++;
+    this.#last = step;
+    this.#first ??= step.loss; // that of the model before training
+    const first = this.#first;
+    const bar = Math.max(FACTOR * first, first + LOST_NATS, IGNORANT_SHARE * this.#ignorant);
+    const isHigh = step.loss > bar;
+    this.#lost = isHigh ? this.#lost + 1 : 0;
   }
 }

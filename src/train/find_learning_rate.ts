@@ -5,7 +5,7 @@
  */
 
 import { checkInteger, checkNumber } from "../checks.ts";
-import { OptionError, TrainingError } from "../errors.ts";
+import { ModelError, OptionError, TrainingError } from "../errors.ts";
 import type { Abortable, TrainerOptions } from "./options.ts";
 import { Trainer } from "./trainer.ts";
 
@@ -15,7 +15,7 @@ export interface TriedRate {
   learningRate: number;
   /**
    * The held-out loss after the steps or, without `evalData`, the mean loss of the last third of
-   * them; Infinity where it became infinite.
+   * them; Infinity where the rate destroyed the model.
    */
   loss: number;
 }
@@ -54,6 +54,7 @@ const MOST_BEYOND = 3;
  * @param options As of `Trainer.create`; what is said there of schedule, steps and output is not
  * used.
  * @throws {OptionError} for rates or steps out of range, or if no rate gives a finite loss.
+ * @throws {ModelError} if the loss is not finite before anything is trained.
  * @throws What `Trainer.create` and `Trainer.run` throw.
  * @example
  * ```ts
@@ -99,9 +100,9 @@ export async function findLearningRate(
   const { learningRate, loss } = lowest(tried);
   if (loss === Infinity) {
     throw new OptionError(
-      `Cannot find a learning rate as the loss became infinite with each of ${
+      `Cannot find a learning rate as each of ${
         tried.map(({ learningRate }) => learningRate).join(", ")
-      }: give lower ones`,
+      } destroyed the model, whose loss became infinite or that of one which knows nothing: give lower ones`,
     );
   }
   return { learningRate, tried };
@@ -135,7 +136,10 @@ async function tryRate(
       return { learningRate: rate, loss: (await trainer.evaluate(evalData, { signal })).loss };
     }
   } catch (error) {
-    if (!(error instanceof TrainingError)) throw error;
+    // A model that has no loss before its first step owes that to no rate.
+    const isOfModel = error instanceof ModelError && losses.length === 0;
+    const isOfRate = !isOfModel && (error instanceof ModelError || error instanceof TrainingError);
+    if (!isOfRate) throw error;
     return { learningRate: rate, loss: Infinity };
   }
   const last = losses.slice(Math.floor(losses.length * 2 / 3));

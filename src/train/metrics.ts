@@ -5,7 +5,7 @@
  */
 
 import type { Batch } from "../data/types.ts";
-import { TrainingError } from "../errors.ts";
+import { type FalqonError, ModelError, TrainingError } from "../errors.ts";
 import type { StepMetrics } from "../gpu/step_state.ts";
 import type { UpdateMetrics } from "../layers/method.ts";
 
@@ -103,17 +103,41 @@ export class PendingSteps {
   }
 }
 
-/** The first step whose loss or gradient is not finite: parameters are as they were before it. */
+/**
+ * The first step whose loss, gradient or update is not finite. But for an update, parameters are as they
+ * were before it.
+ */
 export function findBadStep(measured: readonly StepMetrics[]): StepMetrics | undefined {
   return measured.find(({ finite, lossSum }) => !finite || !Number.isFinite(lossSum));
 }
 
+/** What the error that ends a run at such a step depends on. */
+export interface BadStepContext {
+  /** Whether no step of this process was before it, so that nothing was trained. */
+  isFirst: boolean;
+  /** The newest checkpoint; null for none. */
+  checkpoint: string | null;
+}
+
 /** The error that ends a run at such a step. */
-export function notFinite({ step, lossSum, gradNorm, learningRate }: StepMetrics): TrainingError {
+export function notFinite(
+  { step, lossSum, gradNorm, learningRate }: StepMetrics,
+  { isFirst, checkpoint }: BadStepContext,
+): FalqonError {
+  if (isFirst && !Number.isFinite(lossSum)) {
+    return new ModelError(
+      `Cannot train as the loss of step ${step}, before anything is trained, is ${lossSum}: the ` +
+        "model's weights are damaged, or its values leave the range of the precision; evaluate it " +
+        "first, with the precision f32",
+    );
+  }
+  const [found, remedy] = !Number.isFinite(lossSum) || !Number.isFinite(gradNorm)
+    ? [`its loss sum is ${lossSum} and its gradient norm ${gradNorm}`, " or maxGradNorm"]
+    : ["what it changes the weights by leaves the range of their numbers", ""];
+  const back = checkpoint === null ? "start again" : `resume from "${checkpoint}"`;
   return new TrainingError(
-    `Cannot continue after step ${step} as its loss sum is ${lossSum} and its gradient norm ` +
-      `${gradNorm}: reduce the learning rate (${learningRate}) or maxGradNorm, and resume from ` +
-      "the last checkpoint",
+    `Cannot continue after step ${step} as ${found}: reduce the learning rate (${learningRate})` +
+      `${remedy}, and ${back}`,
   );
 }
 

@@ -11,8 +11,11 @@ import { exists } from "../io/exists.ts";
 import {
   checkpointFolder,
   findCheckpoint,
+  listCheckpoints,
   removeCheckpoints,
+  removeSurplus,
   restoreCheckpoint,
+  type Retention,
   runFolderOf,
   writeCheckpoint,
 } from "./checkpoint.ts";
@@ -22,6 +25,7 @@ import { fingerprint } from "./fingerprint.ts";
 import { setAside } from "./folder_order.ts";
 import { LOG_FILE, TrainingLog } from "./log.ts";
 import { madeBy } from "./made_by.ts";
+import { settingsOf } from "./method_settings.ts";
 import type { HeldOutLoss } from "./metrics.ts";
 import { SaveSchedule } from "./save_interval.ts";
 import type { Setup } from "./setup.ts";
@@ -111,32 +115,48 @@ export class RunFiles implements Disposable {
 
   /** Writes a checkpoint, and removes those that are not to stay. */
   async save(standing: Standing): Promise<void> {
-    const { source, network, options, fingerprints } = this.#setup;
+    const { source, network, options, fingerprints, date } = this.#setup;
     if (source.outputDir === undefined) {
       throw new OptionError("Cannot save a checkpoint as there is no outputDir: give one");
     }
     await this.open(standing.step);
     this.#setup.lock?.expect();
-    const { list, best } = this.#evaluations;
+    const { list } = this.#evaluations;
     const state = {
       ...standing,
       method: network.method.name,
+      settings: settingsOf(network.method),
       options: { ...options },
       evaluations: [...list],
+      ...date !== null && { date },
       fingerprints: fingerprints ?? await fingerprint(source),
       madeBy: madeBy(network.device),
     };
-    const retention = { newest: options.keepCheckpoints, best: best?.step ?? null };
     this.isSaving = true;
     try {
       await this.#log?.sync(); // a checkpoint comes after the log of its steps
-      await writeCheckpoint(source.outputDir, network, state, retention);
+      await writeCheckpoint(source.outputDir, network, state, this.#retention);
     } finally {
       this.isSaving = false;
     }
     const { step } = standing;
     this.kept = { step, folder: checkpointFolder(source.outputDir, step) };
     this.schedule.saved(standing.position?.epoch ?? 0);
+  }
+
+  /** Leaves a checkpoint of where the run ends, and none that is not to stay. */
+  async finish(standing: Standing): Promise<void> {
+    const { source: { outputDir }, lock } = this.#setup;
+    if (this.savedStep !== standing.step) return await this.save(standing);
+    if (outputDir === undefined || !lock?.holds) return;
+    // A run killed before it did this leaves one too many. Later ones are of a run that this is not.
+    const isNewest = (await listCheckpoints(outputDir)).at(-1) === standing.step;
+    if (isNewest) await removeSurplus(outputDir, this.#retention);
+  }
+
+  get #retention(): Retention {
+    const { keepCheckpoints } = this.#setup.options;
+    return { newest: keepCheckpoints, best: this.#evaluations.best?.step ?? null };
   }
 
   /** Fills the network from the checkpoint of a step, and closes the log, to go on from there. */

@@ -6,10 +6,10 @@
 
 import { noticeOnConsole } from "../printable.ts";
 import type { Batch, LoaderPosition } from "../data/types.ts";
-import type { StepMetrics } from "../gpu/step_state.ts";
+import type { FalqonError } from "../errors.ts";
 import type { Claim } from "./claim.ts";
 import { DivergenceWatch } from "./divergence.ts";
-import { findBadStep, PendingSteps, sum, type TrainingMetrics } from "./metrics.ts";
+import { findBadStep, notFinite, PendingSteps, sum, type TrainingMetrics } from "./metrics.ts";
 import type { RunFiles, Standing } from "./run_files.ts";
 import { learningRateSchedule } from "./schedule.ts";
 import type { Setup } from "./setup.ts";
@@ -21,8 +21,10 @@ export class Stepper {
   readonly #files: RunFiles;
   readonly #claim: Claim;
   readonly #learningRate: (step: number) => number;
-  readonly #divergence = new DivergenceWatch();
+  #divergence: DivergenceWatch;
   #pending: PendingSteps;
+  /** The step after which this process began. */
+  #begun: number;
   /** Optimizer steps done. */
   step: number;
   /** Where the data goes on; null at the start. */
@@ -33,9 +35,10 @@ export class Stepper {
     this.#files = files;
     this.#claim = claim;
     const { step = 0, tokens = 0, position = null } = setup.checkpoint ?? {};
-    this.step = step;
+    this.step = this.#begun = step;
     this.position = position;
     this.#pending = new PendingSteps(tokens);
+    this.#divergence = this.#watch();
     const { schedule, warmupRatio, learningRate } = setup.options;
     // Only the constant schedule goes without the number of steps, and it does not look at it.
     const totalSteps = setup.totalSteps ?? 0;
@@ -51,7 +54,8 @@ export class Stepper {
 
   /** Goes back to where the run stood once. */
   goTo({ step, tokens, position }: Standing): void {
-    this.step = step;
+    this.step = this.#begun = step;
+    this.#divergence = this.#watch();
     this.position = position;
     this.#pending = new PendingSteps(tokens);
     this.#setup.step.restart();
@@ -99,15 +103,29 @@ export class Stepper {
   /**
    * Reads the metrics of the steps since the last call.
    *
-   * @returns Those of the steps before the first whose loss or gradient is not finite, and that.
+   * @param ending Whether no step follows.
+   * @returns Those of the steps before the first whose loss or gradient is not finite, and the error
+   * that ends the run there, or as the model is lost.
    */
-  async read(): Promise<{ good: TrainingMetrics[]; bad?: StepMetrics }> {
-    if (this.#pending.isEmpty) return { good: [] };
-    const measured = await this.#setup.step.takeMetrics();
+  async read(ending: boolean): Promise<{ good: TrainingMetrics[]; error: FalqonError | null }> {
+    const measured = this.#pending.isEmpty ? [] : await this.#setup.step.takeMetrics();
     const entries = this.#pending.join(measured);
     const bad = findBadStep(measured);
     const good = bad ? entries.filter(({ step }) => step < bad.step) : entries;
     this.#divergence.look(good, this.#setup.source.onNotice ?? noticeOnConsole);
-    return { good, bad };
+    const checkpoint = this.#files.kept?.folder ?? null;
+    const error = bad
+      ? notFinite(bad, { isFirst: bad.step === this.#begun + 1, checkpoint })
+      : this.#divergence.error(ending, checkpoint);
+    return { good, error };
+  }
+
+  /** Whether the last step that was read had a loss as of a model that training has destroyed. */
+  get isHigh(): boolean {
+    return this.#divergence.isHigh;
+  }
+
+  #watch(): DivergenceWatch {
+    return new DivergenceWatch(this.#setup.network.config.vocabSize);
   }
 }

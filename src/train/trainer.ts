@@ -7,14 +7,14 @@
 import type { Dataset } from "../data/dataset.ts";
 import { dataWarnings } from "../data/statistics.ts";
 import type { LoaderStatistics } from "../data/types.ts";
-import { type KeptCheckpoint, OptionError, TrainingError } from "../errors.ts";
+import { type KeptCheckpoint, ModelError, OptionError, TrainingError } from "../errors.ts";
 import { evaluate, type Evaluation } from "../inference/evaluate.ts";
 import type { Model } from "../inference/model.ts";
 import { saveNetwork, type SaveOptions, type SaveResult } from "../inference/save_model.ts";
 import { Claim } from "./claim.ts";
 import { Evaluations } from "./evaluations.ts";
 import { tellingKept, withKept } from "./kept.ts";
-import { type HeldOutLoss, notFinite, type TrainingMetrics } from "./metrics.ts";
+import type { HeldOutLoss, TrainingMetrics } from "./metrics.ts";
 import {
   type Abortable,
   evaluationShape,
@@ -132,8 +132,10 @@ export class Trainer implements Disposable {
    * given and logged and, with `saveEvery`, a checkpoint is written, then the signal's reason is
    * thrown. {@linkcode Trainer.stop} ends it without an error.
    * @throws {TrainingError} if loss or gradients are not finite, with the parameters those of the
-   * step before; or if the trainer is running, was disposed of, or its model was put under another
+   * step before; if losses stay far above those of the beginning, so that the model is lost; or if the
+   * trainer is running, was disposed of, or its model was put under another
    * trainer or method.
+   * @throws {ModelError} if the loss is not finite before anything is trained, or the held-out loss.
    * @throws {DataError} for a bad row, once the steps before it are logged and saved.
    * @throws {FileError} if the log or a checkpoint cannot be written.
    */
@@ -161,16 +163,18 @@ export class Trainer implements Disposable {
         const saves = schedule.isDue(this.step, this.#stepper.position!.epoch);
         if (due(logEvery) || due(evalEvery) || saves) yield* this.#flush(due(evalEvery));
         const isBest = due(evalEvery) && schedule.isOn && this.best?.step === this.step;
-        if ((saves || isBest) && this.#claim.holds) await this.checkpoint();
+        const isSaved = isBest || (saves && !this.#stepper.isHigh);
+        if (isSaved && this.#claim.holds) await this.checkpoint();
       }
-      yield* this.#flush(false);
+      yield* this.#flush(false, failure === null && !this.#stopped.signal.aborted);
       if (this.#claim.holds && this.step > 0) {
         try {
           if (failure === null && !this.#stopped.signal.aborted) await this.#logHeldOut(signal);
         } catch (error) {
+          if (error instanceof ModelError) throw error; // such a model is not to be kept
           failure = { error };
         }
-        if (schedule.isOn && this.#files.savedStep !== this.step) await this.checkpoint();
+        if (schedule.isOn) await this.#files.finish(this.#stepper.standing);
       }
       await this.#files.sync();
       if (failure !== null) throw failure.error;
@@ -217,7 +221,8 @@ export class Trainer implements Disposable {
     this.#claim.expect();
     const rows = data ?? this.#setup.source.evalData;
     if (!rows) throw new OptionError("Cannot evaluate without rows: give data, or evalData");
-    const shape = { ...evaluationShape(this.options), signal };
+    const date = this.#setup.date ?? undefined;
+    const shape = { ...evaluationShape(this.options), signal, date };
     const result = await tellingKept(this, evaluate(this.model, rows, shape));
     if (!data) await this.#files.appendLoss(this.#evaluations.add(this.step, result));
     return result;
@@ -292,13 +297,19 @@ export class Trainer implements Disposable {
   }
 
   /** Reads the metrics of the steps since the last read-back and logs them. */
-  async *#flush(evaluating: boolean): AsyncGenerator<TrainingMetrics, void, void> {
-    const { good, bad } = await this.#stepper.read();
+  async *#flush(evaluating: boolean, ending = false): AsyncGenerator<TrainingMetrics, void, void> {
+    const read = await this.#stepper.read(ending);
+    const { good } = read;
+    let error: unknown = read.error;
     const last = good.at(-1);
-    if (last && !bad) await this.#addFindings(last, evaluating);
+    try {
+      if (last && !error) await this.#addFindings(last, evaluating);
+    } catch (found) {
+      error = found; // the steps before are logged all the same
+    }
     await this.#files.append(good);
     yield* good;
-    if (bad) throw notFinite(bad);
+    if (error) throw error;
     this.#stepper.startClock();
   }
 

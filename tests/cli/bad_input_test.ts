@@ -82,9 +82,13 @@ const CASES: Record<string, BadInput> = {
     flags: "--batch-size 1000000",
     message: "reduce --batch-size or --sequence-length by a factor of",
   },
+  "a weight that is not finite": {
+    model: { edit: (name, values) => name === "model.norm.weight" && values.fill(NaN, 7) },
+    message: "as its element in row 0, column 7 is NaN: weights must be finite numbers",
+  },
   "a loss that is not finite": {
-    model: { edit: (name, values) => name === "model.norm.weight" && values.fill(NaN) },
-    message: "Cannot continue after step 1 as its loss sum is NaN",
+    model: { edit: (name, values) => name === "lm_head.weight" && values.fill(3e38) },
+    message: "Cannot train as the loss of step 1, before anything is trained, is",
   },
   "falqon in f32": {
     flags: "--method falqon --base f32",

@@ -62,6 +62,17 @@ Deno.test("in a process a lock passes on from an idle holder; what was made for 
     second[Symbol.dispose]();
     assert(!await exists(`${parent}/a`));
 
+    // Whoever keeps it has it back from a later holder.
+    {
+      using keeper = (await FolderLock.take(folder)).keep();
+      {
+        using later = await FolderLock.take(folder);
+        assert(later.holds && !keeper.holds);
+      }
+      assert(keeper.holds);
+    }
+    assert(!await exists(`${parent}/a`));
+
     // A folder that was removed under its holder is another one.
     using stale = await FolderLock.take(folder);
     await Deno.remove(`${parent}/a`, { recursive: true });

@@ -10,8 +10,22 @@ export function sharedTest(name: string, fn: () => Promise<void>): void {
 }
 
 /** Runs `use` with a fresh folder, and removes the folder. */
-export async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
+export function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  return withFolderIn(undefined, use);
+}
+
+/** The same with a folder in memory where there is one, for tests that write thousands of small files. */
+export async function withMemoryFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  const memory = "/dev/shm";
+  const isThere = await Deno.stat(memory).then(() => true, () => false);
+  return await withFolderIn(isThere ? memory : undefined, use);
+}
+
+async function withFolderIn(
+  dir: string | undefined,
+  use: (folder: string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ dir });
   try {
     await use(folder);
   } finally {

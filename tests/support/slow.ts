@@ -6,7 +6,8 @@
  */
 
 const SWITCH = "FALQON_SLOW_TESTS";
-const runs = Deno.env.get(SWITCH) === "1";
+/** Whether slow tests run, and others may try more. */
+export const runs: boolean = Deno.env.get(SWITCH) === "1";
 
 /** A test that runs where the environment has `FALQON_SLOW_TESTS=1`. */
 export function slowTest(name: string, fn: (test: Deno.TestContext) => void | Promise<void>): void {

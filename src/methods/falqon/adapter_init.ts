@@ -182,11 +182,16 @@ export async function randomMatrix(
   random: () => number,
 ): Promise<Matrix> {
   const out = device.matrix(rows, cols, "f32", "random directions", "model");
-  await submitOnce(
-    device,
-    (program) => randomNormal(program, { key: drawKey(random), mean: 0, deviation, out }),
-  );
-  return out;
+  try {
+    await submitOnce(
+      device,
+      (program) => randomNormal(program, { key: drawKey(random), mean: 0, deviation, out }),
+    );
+    return out;
+  } catch (error) {
+    device.free(out);
+    throw error;
+  }
 }
 
 /** Computes sketch·sketchᵀ of each sketch, [rows, rows], in one read-back. */
@@ -195,17 +200,22 @@ export async function gramMatrices(
   sketches: readonly Matrix[],
 ): Promise<Float64Array[]> {
   using program = new Program(device);
-  const products = sketches.map((sketch) => {
-    const out = device.matrix(sketch.rows, sketch.rows, "f32", "Gram matrix of a sketch", "model");
-    gemm(program, { layout: "nt", a: sketch, b: sketch, out, variant: sketchVariant(device) });
-    return out;
-  });
-  (await program.prepare()).run();
-  const read = await device.readAll(products);
-  device.free(...products);
-  return products.map(({ rows, cols, pitch }, i) =>
-    Float64Array.from(unpitched(new Float32Array(read[i]), rows, cols, pitch))
-  );
+  const products: Matrix[] = [];
+  try {
+    for (const sketch of sketches) {
+      const { rows } = sketch;
+      const out = device.matrix(rows, rows, "f32", "Gram matrix of a sketch", "model");
+      products.push(out);
+      gemm(program, { layout: "nt", a: sketch, b: sketch, out, variant: sketchVariant(device) });
+    }
+    (await program.prepare()).run();
+    const read = await device.readAll(products);
+    return products.map(({ rows, cols, pitch }, i) =>
+      Float64Array.from(unpitched(new Float32Array(read[i]), rows, cols, pitch))
+    );
+  } finally {
+    device.free(...products);
+  }
 }
 
 /**

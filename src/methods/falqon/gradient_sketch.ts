@@ -41,7 +41,12 @@ export class GradientSketch {
     const { rows } = adapter.part;
     const width = sketchRows(rank, rows, inFeatures);
     const omega = await randomMatrix(device, width, rows, 1, random);
-    return new GradientSketch(device, adapter, omega, inFeatures);
+    try {
+      return new GradientSketch(device, adapter, omega, inFeatures);
+    } catch (error) {
+      device.free(omega);
+      throw error;
+    }
   }
 
   /** Columns of G·Ωᵀ. */
@@ -76,8 +81,15 @@ export class GradientSketch {
    * @returns f32 [rank, inFeatures], for the caller to free; null if the gradient was zero.
    */
   async end(gram: Float64Array, rank: number): Promise<Matrix | null> {
-    const directions = await leadingDirections(this.#device, this.sum, gram, rank);
+    try {
+      return await leadingDirections(this.#device, this.sum, gram, rank);
+    } finally {
+      this.free();
+    }
+  }
+
+  /** Frees its buffers. */
+  free(): void {
     this.#device.free(this.omega, this.sum);
-    return directions;
   }
 }

@@ -257,12 +257,11 @@ export class FalqonLinear implements Linear {
 
   /** Takes the leading directions of the sketches, whose Gram matrices are given, as the new A. */
   async endSketch(grams: readonly Float64Array[]): Promise<void> {
-    const sketches = this.#sketches;
-    this.#sketches = [];
-    for (const [i, sketch] of sketches.entries()) {
+    for (const [i, sketch] of this.#sketches.entries()) {
       const a = await sketch.end(grams[i], this.shared.settings.rank);
       await this.#weight.writeAdapter(sketch.adapter, a);
     }
+    this.#sketches = [];
   }
 
   update(program: Program, state: StepState): void {
@@ -295,6 +294,7 @@ export class FalqonLinear implements Linear {
   free(): void {
     this.#weight.free();
     for (const update of this.updates) update.free();
+    for (const sketch of this.#sketches) sketch.free();
     this.#xA.free();
   }
 }

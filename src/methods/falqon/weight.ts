@@ -79,8 +79,12 @@ export class FalqonWeight implements MergedWeight {
       const adapted = this.#layout.parts.find((candidate) => candidate.index === index);
       const error = await this.#quantized.loadPart(part, source, !!adapted && init === "melded");
       if (!adapted) continue;
-      const melded = error && await meldedAdapter(device, error, rank, random);
-      device.free(error);
+      let melded: Float32Array<ArrayBuffer> | null = null;
+      try {
+        melded = error && await meldedAdapter(device, error, rank, random);
+      } finally {
+        device.free(error);
+      }
       const a = melded && this.#upload(melded);
       // The error is that of rotated rows, and so is this A, which is to be rotated only once.
       if (a) await this.#quantized.rotate(a);
@@ -96,24 +100,26 @@ export class FalqonWeight implements MergedWeight {
     const { context: { device }, settings: { scaleGranularity } } = this.#shared;
     const input = given ?? await this.#randomAdapter(part);
     const { a } = this;
-    if (a) {
-      await submitOnce(device, (program) => {
-        program.copy(input, rowsOf(a.value, start, input.rows));
-        this.#encode(program, a.value, this.spec.width);
-      });
+    try {
+      if (a) {
+        await submitOnce(device, (program) => {
+          program.copy(input, rowsOf(a.value, start, input.rows));
+          this.#encode(program, a.value, this.spec.width);
+        });
+        return;
+      }
+      await this.#quantized.rotate(input);
+      let scales: Float32Array<ArrayBuffer> | null = null;
+      if (scaleGranularity === "tensor") {
+        const [shared] = await this.readScales(part.start, 1);
+        scales = new Float32Array(input.rows).fill(shared);
+        const a = representable(await device.readMatrix(input), shared, this.#shared.formats.input);
+        device.writeMatrix(input, Float32Array.from(a));
+      }
+      await this.#quantized.quantizeRows(this.spec.width + start, input, { scales });
+    } finally {
       device.free(input);
-      return;
     }
-    await this.#quantized.rotate(input);
-    let scales: Float32Array<ArrayBuffer> | null = null;
-    if (scaleGranularity === "tensor") {
-      const [shared] = await this.readScales(part.start, 1);
-      scales = new Float32Array(input.rows).fill(shared);
-      const a = representable(await device.readMatrix(input), shared, this.#shared.formats.input);
-      device.writeMatrix(input, Float32Array.from(a));
-    }
-    await this.#quantized.quantizeRows(this.spec.width + start, input, { scales });
-    device.free(input);
   }
 
   /**
