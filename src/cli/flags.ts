@@ -15,6 +15,9 @@ import { parseSaveInterval, type SaveInterval } from "../train/save_interval.ts"
 import { UsageError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
 
+/** Letters of a word that a message shows. */
+const SHOWN = 80;
+
 /** A flag of a command, and the option of the same name in a config file. */
 export interface Flag<T> {
   /** What the value is called in help; null for a switch, which has none. */
@@ -57,8 +60,12 @@ export function text(placeholder: string, ...words: Words): Flag<string> {
 
 /** The path of a file or a folder. */
 export function path(placeholder: string, ...words: Words): Flag<string> {
-  const read = (value: unknown) => typeof value === "string" && value !== "" ? value : undefined;
-  return flag(placeholder, words, "a path", read);
+  return flag(placeholder, words, "a path", (value) => isPath(value) ? value : undefined);
+}
+
+/** Only a config file can spell the character that no path has. */
+function isPath(value: unknown): value is string {
+  return typeof value === "string" && /^[^\0]+$/.test(value);
 }
 
 /** Paths or other names of data: the flag may be given several times, and each adds one. */
@@ -66,7 +73,7 @@ export function names(placeholder: string, ...words: Words): Flag<string[]> {
   return {
     ...flag(placeholder, words, "a path, or a list of them", (value) => {
       const given = [value].flat();
-      const valid = given.length > 0 && given.every((it) => typeof it === "string" && it !== "");
+      const valid = given.length > 0 && given.every((it) => isPath(it));
       return valid ? given as string[] : undefined;
     }),
     collects: true,
@@ -176,7 +183,7 @@ export function parseFlags<F extends FlagTable>(
   const switches = spellings(names.filter((name) => flags[name].placeholder === null));
   const valued = spellings(names.filter((name) => flags[name].placeholder !== null));
   const refuse = (word: string): never => {
-    const [name] = word.split("=");
+    const name = word.split("=")[0].slice(0, SHOWN);
     const known = nearest(name.replace(/^-+(no-)?/, ""), names.map(kebabCase));
     const remedy = known === null ? "--help lists those there are" : `did you mean --${known}?`;
     throw new UsageError(`There is no flag ${name}: ${remedy}`);
@@ -254,9 +261,11 @@ export function readOptions<F extends FlagTable>(
     if (name === undefined) {
       const known = nearest(given, Object.keys(flags));
       const remedy = known === null ? "--help lists those there are" : `did you mean "${known}"?`;
-      throw new UsageError(`There is no option "${key}" (in ${where}): ${remedy}`);
+      throw new UsageError(`There is no option ${showJson(key)} (in ${where}): ${remedy}`);
     }
-    if (name in values) throw new UsageError(`The option "${key}" is there twice in ${where}`);
+    if (name in values) {
+      throw new UsageError(`The option ${showJson(key)} is there twice in ${where}`);
+    }
     if (name !== given) onHint(`"${key}" is called "${name}" now (in ${where})`);
     values[name] = read(flags[name], value, `"${key}" in ${where}`);
   }

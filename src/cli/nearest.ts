@@ -12,6 +12,7 @@ export function nearest(word: string, candidates: readonly string[]): string | n
   let best: string | null = null;
   let fewest = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {
+    if (Math.abs(word.length - candidate.length) >= fewest) continue; // as many letters are missing
     const mistakes = editDistance(word, candidate);
     if (mistakes < fewest) [best, fewest] = [candidate, mistakes];
   }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { showJson } from "../io/json.ts";
 import { UsageError } from "./errors.ts";
 import { camelCase, type FlagTable, kebabCase, type OnHint } from "./flags.ts";
 
@@ -196,17 +197,19 @@ export function translateKeys(
     if (meaning === null) return [key, value];
     if (meaning.value !== undefined && value !== true) {
       throw new UsageError(
-        `"${key}" in ${where} has the value ${JSON.stringify(value)}: ` +
+        `"${key}" in ${where} has the value ${showJson(value)}: ` +
           `give "${meaning.flag}": "${meaning.value}" for it, or leave it out`,
       );
     }
     onHint(`"${key}" is taken as "${camelCase(meaning.flag)}" (in ${where})`);
     return [meaning.flag, meaning.value ?? value];
   });
-  const names = entries.map(([name]) => camelCase(name));
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) {
-    throw new UsageError(`The option "${twice}" is there twice in ${where}`);
+  const names = new Set<string>();
+  for (const name of entries.map(([name]) => camelCase(name))) {
+    if (names.has(name)) {
+      throw new UsageError(`The option ${showJson(name)} is there twice in ${where}`);
+    }
+    names.add(name);
   }
   return Object.fromEntries(entries);
 }

@@ -10,6 +10,7 @@ import { OptionError } from "../errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
 import { CHAT_TEMPLATE_NAMES } from "../io/chat_templates.ts";
 import { exists } from "../io/exists.ts";
+import { toFileError } from "../io/file_error.ts";
 import { referenceTo } from "../io/hub/names.ts";
 import { FolderLock } from "../io/folder_lock.ts";
 import { expectWritable } from "../io/writable.ts";
@@ -187,5 +188,9 @@ export async function expectFree(folder: string): Promise<void> {
 
 async function sameFolder(a: string, b: string): Promise<boolean> {
   if (!await exists(a) || !await exists(b)) return false;
-  return await Deno.realPath(a) === await Deno.realPath(b);
+  try {
+    return await Deno.realPath(a) === await Deno.realPath(b);
+  } catch (error) {
+    throw toFileError("write to", a, error);
+  }
 }

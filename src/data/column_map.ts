@@ -5,6 +5,7 @@
  */
 
 import { OptionError } from "../errors.ts";
+import { showJson } from "../io/json.ts";
 
 /** Keys that mean something. */
 const KNOWN_KEYS = [
@@ -55,13 +56,18 @@ export function looksLikeData(column: string): boolean {
 /**
  * Checks a column map.
  *
- * @throws {OptionError} when it maps to a key that no format has.
+ * @throws {OptionError} when it maps to a key that no format has, or what is no name.
  */
 export function checkColumnMap(columns: ColumnMap): void {
-  for (const key of Object.keys(columns)) {
+  for (const [key, column] of Object.entries(columns)) {
     if (!KNOWN_KEYS.includes(key)) {
       throw new OptionError(
-        `Cannot map a column to the key "${key}": use one of ${KNOWN_KEYS.join(", ")}`,
+        `Cannot map a column to the key ${showJson(key)}: use one of ${KNOWN_KEYS.join(", ")}`,
+      );
+    }
+    if (typeof column !== "string" || column === "") {
+      throw new OptionError(
+        `Cannot map ${showJson(column)} to the key "${key}": give the name of a column`,
       );
     }
   }
@@ -78,7 +84,7 @@ export function parseColumnMap(text: string): ColumnMap {
     const [key, column, ...rest] = part.split("=").map((name) => name.trim());
     if (!key || !column || rest.length > 0) {
       throw new OptionError(
-        `Cannot read "${part}" in the column map: write key=column pairs, such as ` +
+        `Cannot read ${showJson(part)} in the column map: write key=column pairs, such as ` +
           "prompt=question,completion=answer",
       );
     }

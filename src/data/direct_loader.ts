@@ -14,7 +14,7 @@ import { DataError, OptionError } from "../errors.ts";
 import { BatchBuilder } from "./batch.ts";
 import type { Dataset } from "./dataset.ts";
 import { showToken } from "../io/show_token.ts";
-import { type EncodedRow, encodeRows } from "./encode_rows.ts";
+import { chunksOf, type EncodedRow, encodeRows } from "./encode_rows.ts";
 import { fit } from "./truncate.ts";
 import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } from "./options.ts";
 import { packFirstFit } from "./packing.ts";
@@ -36,9 +36,6 @@ import type {
  * padding, few enough that a window is tokenised in a fraction of a second.
  */
 const WINDOW_ROWS = 64;
-
-/** Rows that the tokenizer is given at once: enough to keep every core of the machine at work. */
-const CHUNK_ROWS = 64;
 
 /** Documents that are packed together, and the state before them. */
 interface Window {
@@ -192,8 +189,7 @@ export class DirectLoader implements Loader {
     let left = skip;
     let ahead: { skipped: number; encoded: Promise<EncodedRow[]> } | null = null;
     for await (const rows of this.#drawnRows(epoch)) {
-      for (let first = 0; first < rows.length; first += CHUNK_ROWS) {
-        const chunk = rows.slice(first, first + CHUNK_ROWS);
+      for (const chunk of chunksOf(rows)) {
         const skipped = Math.min(left, chunk.length);
         left -= skipped;
         const next = {

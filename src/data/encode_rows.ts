@@ -18,6 +18,27 @@ export interface EncodedRow {
   result: TokenizedExample[] | Error;
 }
 
+/** Rows that the tokenizer is given at once: enough to keep every core of the machine at work. */
+const CHUNK_ROWS = 64;
+/** Characters of them: a row may have many, and its tokens take many times its memory. */
+const CHUNK_CHARACTERS = 1 << 21;
+
+/** Rows in the chunks in which they are tokenised. */
+export function* chunksOf(rows: readonly RawRow[]): Generator<RawRow[]> {
+  let [chunk, characters]: [RawRow[], number] = [[], 0];
+  for (const row of rows) {
+    const length = row.text?.length ?? 0;
+    const isFull = chunk.length === CHUNK_ROWS || characters + length > CHUNK_CHARACTERS;
+    if (chunk.length > 0 && isFull) {
+      yield chunk;
+      [chunk, characters] = [[], 0];
+    }
+    chunk.push(row);
+    characters += length;
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
 /** Tokenises rows. What is wrong with one is an error in its place. */
 export async function encodeRows(
   rows: readonly RawRow[],

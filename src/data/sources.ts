@@ -47,6 +47,14 @@ export interface FindOptions {
  * @throws {OptionError} for a URL of another kind.
  */
 export async function findFiles(name: string, options: FindOptions = {}): Promise<DataFile[]> {
+  try {
+    return await filesOf(name, options);
+  } catch (error) {
+    throw toFileError("read", name, error); // such as a name that no file can have
+  }
+}
+
+async function filesOf(name: string, options: FindOptions): Promise<DataFile[]> {
   const { onNotice = () => {} } = options;
   if (name === STANDARD_INPUT) {
     const stdin = options.stdin ?? Deno.stdin.readable;

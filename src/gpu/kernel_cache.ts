@@ -20,7 +20,12 @@ export class KernelCache {
 
   /** The kernel in the file `<name>.wgsl` of `wgsl/` with these constants. */
   get(name: KernelName, constants: KernelConstants): Kernel {
-    const key = name + JSON.stringify(Object.entries(constants).sort());
+    // Asked for each dispatch of a recorded program: half of the time of recording would be a slower key.
+    let key: string = name;
+    for (const constant of Object.keys(constants).sort()) {
+      const value = constants[constant];
+      key += `\n${constant}=${typeof value === "string" ? `"${value}"` : value}`;
+    }
     let kernel = this.#kernels.get(key);
     if (!kernel) {
       kernel = this.#make(name, expandTemplate(readSource(`${name}.wgsl`), constants, readSource));

@@ -22,8 +22,9 @@ import { baseChanges } from "../methods/lora/base_changes.ts";
 import { expectAdapter } from "../methods/lora/given_adapter.ts";
 import { changedModel } from "../model/changed_model.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { ggufArchitecture, type GgufSource, ggufSources } from "../model/gguf_architectures.ts";
+import { ggufArchitecture } from "../model/gguf_support.ts";
 import { ggufMetadata, ropeFactors } from "../model/gguf_metadata.ts";
+import { type GgufSource, ggufSources } from "../model/gguf_tensors.ts";
 import { modelSpecs } from "../model/model_specs.ts";
 import { planTensorShapes } from "../model/plan_tensors.ts";
 import type { Model } from "./model.ts";
@@ -162,14 +163,13 @@ async function write(
     shape: from.shape,
     data: () => encoded(from),
   }));
-  const factors = ropeFactors(plan);
-  if (factors) {
+  for (const [name, factors] of ropeFactors(plan)) {
     tensors.push({
-      name: "rope_freqs.weight",
+      name,
       type: "F32",
       shape: [factors.length],
       async *data() {
-        yield await Promise.resolve(encodeElements(factors, "F32", "rope_freqs.weight"));
+        yield await Promise.resolve(encodeElements(factors, "F32", name));
       },
     });
   }
@@ -206,7 +206,7 @@ function elementOf({ name, shape }: GgufSource, type: GgufType): GgufElement {
 async function* readTensor(
   source: WeightSource,
   stored: readonly number[],
-  { tensor, firstRow, shape, turned }: GgufSource,
+  { tensor, firstRow, shape, turned, plus }: GgufSource,
   { headDim }: ModelConfig,
 ): AsyncGenerator<Float32Array<ArrayBuffer>> {
   const [rows, cols] = shape.length === 1 ? [1, shape[0]] : shape;
@@ -215,11 +215,12 @@ async function* readTensor(
     : [stored[0], stored[1]];
   const isVector = shape.length === 1;
   // Codes are decoded as a whole, and rows of heads change places; the rest is read in parts.
-  if (isVector || turned || await source.codes(tensor, whole)) {
+  if (isVector || turned > 0 || await source.codes(tensor, whole)) {
     const all = await readMatrixValues(source, tensor, whole);
     const first = firstRow * (isVector ? 1 : cols);
     const part = all.slice(first, first + rows * cols);
-    yield turned ? toPairs(part, isVector ? 1 : cols, headDim) : part;
+    if (plus !== 0) yield part.map((value) => value + plus);
+    else yield turned > 0 ? toPairs(part, isVector ? 1 : cols, headDim, turned) : part;
     return;
   }
   const step = rowsPerRead(cols);
@@ -228,17 +229,22 @@ async function* readTensor(
   }
 }
 
-/** Heads whose components i and i + headDim / 2 turn together become ones whose neighbours do. */
+/**
+ * Heads whose components i and i + turned / 2 turn together become ones whose neighbours do; those from
+ * `turned` on stay where they are.
+ */
 function toPairs(
   values: Float32Array<ArrayBuffer>,
   cols: number,
   headDim: number,
+  turned: number,
 ): Float32Array<ArrayBuffer> {
   const out = new Float32Array(values.length);
-  const half = headDim / 2;
+  const half = turned / 2;
   for (let row = 0; row < values.length / cols; row++) {
     const component = row % headDim;
-    const to = row - component + 2 * (component % half) + Math.floor(component / half);
+    const paired = 2 * (component % half) + Math.floor(component / half);
+    const to = row - component + (component < turned ? paired : component);
     out.set(values.subarray(row * cols, (row + 1) * cols), to * cols);
   }
   return out;

@@ -16,6 +16,7 @@ import { type ClaimedTensors, expectTensors } from "../model/claimed_tensors.ts"
 import { type ModelConfig, readModelConfig } from "../model/config.ts";
 import { expectClass } from "../model/model_class.ts";
 import { quantizationNotices } from "../model/read_quantization.ts";
+import { expectCopiedFiles } from "./model_folder.ts";
 import type { ModelSource } from "./save_model.ts";
 
 /** An open model folder. Close it, or declare it with `using`. */
@@ -45,6 +46,7 @@ export class ModelFiles implements ModelSource, Disposable {
     signal?.throwIfAborted();
     const tokenizer = await Tokenizer.load(folder, { chatTemplate });
     signal?.throwIfAborted();
+    await expectCopiedFiles(folder);
     const surplus = surplusTokens(folder, tokenizer, written);
     using opened = new DisposableStack();
     const weights = opened.adopt(await Weights.open(folder), (it) => it.close());

@@ -5,13 +5,14 @@
  * @module
  */
 
-import { join } from "node:path";
-import { OptionError } from "../errors.ts";
+import { dirname, join } from "node:path";
+import { FileError, OptionError } from "../errors.ts";
 import { makeFolder, syncFolder, syncTree, writeAll } from "../io/atomic.ts";
 import type { FloatDType } from "../io/dtype.ts";
 import { exists } from "../io/exists.ts";
 import { toFileError } from "../io/file_error.ts";
 import { readJson } from "../io/json.ts";
+import { LARGEST_LIST } from "../io/text_file.ts";
 import type { TensorSource } from "../io/safetensors.ts";
 import { isWeightsFile } from "../io/weights_writer.ts";
 import { type ModelConfig, parseModelConfig } from "../model/config.ts";
@@ -36,18 +37,54 @@ const COPIED = new RegExp(
 
 /** Copies what training does not change. */
 export async function copyFiles(source: string, folder: string): Promise<void> {
-  for await (const { name, isDirectory } of Deno.readDir(source)) {
-    if (!COPIED.test(name)) continue;
-    const [from, to] = [join(source, name), join(folder, name)];
-    if (!isDirectory) {
-      await Deno.copyFile(from, to);
-      continue;
-    }
-    await Deno.mkdir(to);
-    for await (const entry of Deno.readDir(from)) {
-      if (!entry.isDirectory) await Deno.copyFile(join(from, entry.name), join(to, entry.name));
+  for (const name of await copiedFiles(source)) {
+    await Deno.mkdir(dirname(join(folder, name)), { recursive: true });
+    await Deno.copyFile(join(source, name), join(folder, name));
+  }
+}
+
+/**
+ * Makes sure that these files can be copied, before hours are spent on what they are to lie beside: a pipe
+ * or a device has no end, and a link may lead to nothing.
+ *
+ * @throws {FileError} naming the first that cannot be.
+ */
+export async function expectCopiedFiles(source: string): Promise<void> {
+  for (const name of await copiedFiles(source)) {
+    const path = join(source, name);
+    try {
+      const { isFile, size } = await Deno.stat(path);
+      if (!isFile || size > LARGEST_LIST) {
+        const problem = isFile ? `has ${size} bytes, more than any` : "is no plain file";
+        throw new FileError(
+          `Cannot use "${path}", which belongs to the model that is saved, as it ${problem}: take it away, ` +
+            "or fetch it again",
+        );
+      }
+      (await Deno.open(path)).close();
+    } catch (error) {
+      throw toFileError("read", path, error);
     }
   }
+}
+
+/** The names of these files in a folder; those of a folder in it with its name. */
+async function copiedFiles(source: string): Promise<string[]> {
+  const names: string[] = [];
+  try {
+    for await (const { name, isDirectory } of Deno.readDir(source)) {
+      if (!COPIED.test(name)) continue;
+      if (!isDirectory) names.push(name);
+      else {
+        for await (const entry of Deno.readDir(join(source, name))) {
+          if (!entry.isDirectory) names.push(`${name}/${entry.name}`);
+        }
+      }
+    }
+  } catch (error) {
+    throw toFileError("read", source, error);
+  }
+  return names;
 }
 
 /**

@@ -73,6 +73,15 @@ function reason(error: unknown): string | undefined {
       return "the disk is full; free some space, or choose another folder, and run again";
     case "EROFS":
       return "the file system is read-only; choose another folder";
+    case "ENAMETOOLONG":
+      return "the name is longer than names may be; check the path";
+    case "ELOOP":
+      return "its links lead to each other; check the path";
+    case "EINVAL":
+      // Deno's own words, of a character that no name can have.
+      return /NUL byte/.test((error as Error).message)
+        ? "no name has the character NUL; check the path"
+        : (error as Error).message;
     case "EMFILE":
       return "too many files are open; raise the limit (ulimit -n)";
     case undefined:

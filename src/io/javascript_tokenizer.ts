@@ -55,10 +55,46 @@ export function forJavaScript(json: unknown): Rewritten {
   const added = Array.isArray(json.added_tokens) ? json.added_tokens : [];
   const single = added.find((token) => isJsonObject(token) && token.single_word === true);
   if (single) unsupported.push(`the token ${single.content} with single_word`);
+  if (steps.length === 0 && hasWordsApart(json, model)) {
+    // The whole text is one word otherwise, for which the library takes gigabytes where it is long.
+    steps.push(matches(`${SPACE}*[^${SPACE}]+|${SPACE}+`));
+  }
   const pretokenizer = steps.length === 0
     ? json.pre_tokenizer
     : { type: "Sequence", pretokenizers: steps };
-  return { json: { ...json, pre_tokenizer: pretokenizer }, unsupported };
+  const [normalizer, decoder] = [literally(json.normalizer), literally(json.decoder)];
+  return { json: { ...json, normalizer, decoder, pre_tokenizer: pretokenizer }, unsupported };
+}
+
+/** What sentencepiece writes for a space. */
+const SPACE = "\u2581";
+
+/** Whether a text without a pre-tokenizer has the same tokens where it is taken word by word. */
+function hasWordsApart(json: Json, model: Json): boolean {
+  const { type, merges, ignore_merges, continuing_subword_prefix, end_of_word_suffix } = model;
+  if (type !== "BPE" || ignore_merges || continuing_subword_prefix || end_of_word_suffix) {
+    return false;
+  }
+  if (json.pre_tokenizer !== null || !Array.isArray(merges)) return false;
+  return merges.every((merge) => {
+    const whole: string = typeof merge === "string" ? merge.replace(" ", "") : merge.join("");
+    const start = whole.search(/[^\u2581]/);
+    return start < 0 || !whole.includes(SPACE, start);
+  });
+}
+
+/** Steps with contents as they stand: a dollar sign begins a reference to a match in JavaScript. */
+function literally(part: unknown): unknown {
+  if (!isJsonObject(part)) return part;
+  const inner = Object.entries(part).map(([key, value]) => [
+    key,
+    Array.isArray(value)
+      ? value.map(literally)
+      : key === "content" && part.type === "Replace" && typeof value === "string"
+      ? value.replaceAll("$", "$$$$")
+      : value,
+  ]);
+  return Object.fromEntries(inner);
 }
 
 /** The steps of a normalizer or a pre-tokenizer, which may be a sequence of some. */

@@ -15,9 +15,10 @@ import { fromFloat32, isFloatDType, toFloat32 } from "./dtype.ts";
 import { exists } from "./exists.ts";
 import { toFileError } from "./file_error.ts";
 import { expectFinite, findNotFinite } from "./finite.ts";
-import { JsonFields, readJson, showJson } from "./json.ts";
+import { isJsonObject, JsonFields, readJson, showJson } from "./json.ts";
 import { type LoraTensors, type PeftAdapter, type PeftTensor, rankOf } from "./peft_adapter.ts";
 import { expectReadable, KEPT_SETTINGS, patternOf, readSettings } from "./peft_settings.ts";
+import { aboutPickles } from "./pickles.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
 export type { LoraTensors, PeftAdapter, PeftConfig, PeftTensor } from "./peft_adapter.ts";
@@ -48,9 +49,15 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
   const weightsPath = join(folder, ADAPTER_WEIGHTS_FILE);
   if (!await exists(weightsPath)) {
     throw new FileError(
-      `Cannot find "${weightsPath}": adapters are read only from safetensors; save the adapter ` +
-        `with a current version of PEFT`,
+      `Cannot find "${weightsPath}": adapters are read only from safetensors${await aboutPickles(
+        folder,
+      )}; save the adapter with a current version of PEFT`,
     );
+  }
+  for (const name of ["rank_pattern", "alpha_pattern"]) {
+    const patterns = fields.raw(name);
+    if (patterns === undefined || isJsonObject(patterns)) continue;
+    throw fields.error(name, "an object of numbers by module");
   }
   using file = await SafetensorsFile.open(weightsPath);
   const { tensors, others } = await readTensors(
@@ -123,6 +130,8 @@ async function readTensors(
         } and must be F32, F16 or BF16${wanted}`,
       );
     }
+    const known = module === undefined ? others.has(name) : modules.get(module)?.has(factor);
+    if (known) throw unusable(file, `it has "${name}" twice, under two names`);
     const bytes = await file.read(stored);
     const outlier = findNotFinite(bytes, dtype);
     if (outlier) {

@@ -77,7 +77,7 @@ export function parseSafetensorsHeader(
   let text: string;
   let json: unknown;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     json = JSON.parse(text);
   } catch (error) {
     throw fail(`its header is not valid JSON (${(error as Error).message})`);

@@ -169,11 +169,7 @@ export class Tokenizer {
     const { javascript } = this.#engines;
     const known = [...ids].filter((id) => javascript.id_to_token(id) !== undefined);
     if (known.length === 0) return "";
-    return javascript.decode(known, {
-      skip_special_tokens: skipSpecialTokens,
-      // The clean-up rewrites " ." to "." and the like: it loses text, and breaks streaming.
-      clean_up_tokenization_spaces: false,
-    });
+    return this.#engines.decode(known, skipSpecialTokens);
   }
 
   /** The spelling of a token in the vocabulary; null for an id that has none. */

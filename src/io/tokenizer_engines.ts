@@ -6,11 +6,20 @@
  * @module
  */
 
-import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import type { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { DataError, ModelError } from "../errors.ts";
+import { encoded, noToken, openJavaScript, tried } from "./javascript_encoding.ts";
 import { forJavaScript } from "./javascript_tokenizer.ts";
 import { type JsonFields, showJson } from "./json.ts";
 import { type NativeTokenizer, nativeTokenizer } from "./native_tokenizer.ts";
+import { checkedTokenizer } from "./tokenizer_file.ts";
+
+/**
+ * The longest text that is encoded, in UTF-16 units: 4 Mi. The native library takes 120 bytes for each and
+ * a second for a million of them; where the text is one run of spaces, twice as many make its regular
+ * expressions give up, which ends the process.
+ */
+export const LONGEST_TEXT: number = 1 << 22;
 
 /** Texts that tokenizers of different make are known to differ on. */
 const PROBES = [
@@ -63,28 +72,18 @@ export class Engines {
    */
   static async open(
     path: string,
-    json: unknown,
+    file: unknown,
     config: JsonFields,
     wantsNative: boolean,
   ): Promise<Engines> {
+    const json = checkedTokenizer(file, path);
     const { json: rewritten, unsupported } = forJavaScript(json);
-    // What the library would do besides, and the format does not have.
-    const { remove_space: _, do_lowercase_and_remove_accent: __, ...settings } = config.json;
-    let javascript: HuggingFaceTokenizer;
-    try {
-      javascript = new HuggingFaceTokenizer(rewritten as object, settings);
-    } catch (error) {
-      throw new ModelError(
-        `Cannot use the tokenizer in "${path}": ${(error as Error).message}; save it again with ` +
-          `a current version of transformers`,
-        { cause: error },
-      );
-    }
+    const javascript = openJavaScript(rewritten as object, config, path);
     const native = wantsNative
       ? await nativeTokenizer(JSON.stringify(json))
       : "it was not asked for";
-    const { model } = json as { model?: { unk_token?: string | null } };
-    const unknown = javascript.token_to_id(model?.unk_token ?? "") ?? null;
+    const { unk_token: unknownToken } = json.model as { unk_token?: string | null };
+    const unknown = javascript.token_to_id(unknownToken ?? "") ?? null;
     const around = async (text: string, add: boolean) =>
       typeof native === "string"
         ? javascript.encode(text, { add_special_tokens: add }).ids.filter((id) => id !== undefined)
@@ -124,6 +123,7 @@ export class Engines {
    * @throws {ModelError} if only the native library has them right.
    */
   encode(text: string): number[] {
+    expectLength(text);
     if (this.#difference !== null) {
       throw new ModelError(
         `Cannot encode at once with this model's tokenizer as only the native library has it right ` +
@@ -140,19 +140,20 @@ export class Engines {
    */
   async encodeBatch(texts: readonly string[]): Promise<number[][]> {
     const native = this.#native;
+    texts.forEach(expectLength);
     if (native === null) return texts.map((text) => encoded(this.javascript, text, this.#unknown));
-    try {
-      return await native.encodeBatch(texts, false);
-    } catch {
-      // One of them it was: which, shows when each is tried.
-      return await Promise.all(texts.map(async (text) => {
-        try {
-          return (await native.encodeBatch([text], false))[0];
-        } catch (error) {
-          throw noToken(text, error);
-        }
-      }));
-    }
+    const ids: number[][] = [];
+    for (const group of grouped(texts)) ids.push(...await encodedGroup(native, group));
+    return ids;
+  }
+
+  /** The text of ids that have tokens. */
+  decode(ids: number[], skipSpecialTokens: boolean): string {
+    return this.javascript.decode(ids, {
+      skip_special_tokens: skipSpecialTokens,
+      // The clean-up rewrites " ." to "." and the like: it loses text, and breaks streaming.
+      clean_up_tokenization_spaces: false,
+    });
   }
 
   /** The ids of a text of special tokens and plain characters, in which the libraries agree. */
@@ -161,41 +162,42 @@ export class Engines {
   }
 }
 
-/** The ids of a text by JavaScript. */
-function encoded(
-  javascript: HuggingFaceTokenizer,
-  text: string,
-  unknown: number | null,
-): number[] {
-  if (text === "") return [];
-  const { ids } = javascript.encode(text, { add_special_tokens: false });
-  // Tokenizers of whole words give what they do not know no id.
-  const given: readonly (number | undefined)[] = ids;
-  if (!given.includes(undefined)) return ids;
-  if (unknown === null) throw noToken(text);
-  return given.map((id) => id ?? unknown);
-}
-
-/** The same, or none for a text with something that there is no token for. */
-function tried(
-  javascript: HuggingFaceTokenizer,
-  text: string,
-  unknown: number | null,
-): number[] {
-  try {
-    return encoded(javascript, text, unknown);
-  } catch (error) {
-    if (error instanceof DataError) return [];
-    throw error;
-  }
-}
-
-function noToken(text: string, cause?: unknown): DataError {
-  return new DataError(
-    `Cannot tokenise ${showJson(text)} as the tokenizer has no token for a part of it, and none ` +
-      "for what is unknown: leave that part out",
-    { cause },
+/** Makes sure that a text can be encoded at once: in pieces it would have other tokens. */
+function expectLength(text: string): void {
+  if (text.length <= LONGEST_TEXT) return;
+  throw new DataError(
+    `Cannot tokenise a text of ${text.length} characters that begins with ` +
+      `${
+        showJson(text.slice(0, 40))
+      }: ${LONGEST_TEXT} are the most, so split it, by the separator ` +
+      "between documents if it is of a text file",
   );
+}
+
+/** Texts in groups of no more characters than one text may have. */
+function* grouped(texts: readonly string[]): Generator<string[]> {
+  let [group, length]: [string[], number] = [[], 0];
+  for (const text of texts) {
+    if (group.length > 0 && length + text.length > LONGEST_TEXT) {
+      yield group;
+      [group, length] = [[], 0];
+    }
+    group.push(text);
+    length += text.length;
+  }
+  if (group.length > 0) yield group;
+}
+
+async function encodedGroup(native: NativeTokenizer, texts: string[]): Promise<number[][]> {
+  try {
+    return await native.encodeBatch(texts, false);
+  } catch (error) {
+    if (texts.length === 1) throw noToken(texts[0], error);
+    // One of them it was: which, shows when each is tried.
+    const ids: number[][] = [];
+    for (const text of texts) ids.push(...await encodedGroup(native, [text]));
+    return ids;
+  }
 }
 
 /** A text that has tokens, to see what is put around it. */

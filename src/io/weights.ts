@@ -9,6 +9,7 @@ import { basename, join } from "node:path";
 import { FileError } from "../errors.ts";
 import { exists } from "./exists.ts";
 import { isJsonObject, readJson, showJson } from "./json.ts";
+import { aboutPickles } from "./pickles.ts";
 import { LARGEST_LIST } from "./text_file.ts";
 import { SafetensorsFile, type TensorInfo } from "./safetensors.ts";
 
@@ -47,7 +48,9 @@ export class Weights implements Disposable {
     if (!await exists(indexPath)) {
       throw new FileError(
         `Cannot find weights in "${folder}": it has neither ${WEIGHTS_FILE} nor ` +
-          `${WEIGHTS_INDEX_FILE}; give a Hugging Face model folder with safetensors weights`,
+          `${WEIGHTS_INDEX_FILE}${await aboutPickles(
+            folder,
+          )}; give a Hugging Face model folder with safetensors weights`,
       );
     }
     return new Weights(folder, await openShards(folder, indexPath));

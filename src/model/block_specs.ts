@@ -9,6 +9,7 @@
 
 import { roundUp } from "../gpu/buffers.ts";
 import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
+import type { RowOrder } from "../layers/row_order.ts";
 import { headOrder, rowIn } from "./head_order.ts";
 import type { MergedColumns } from "../kernels/delta_net/shapes.ts";
 import {
@@ -20,7 +21,7 @@ import {
   mixerWidth,
 } from "./plan.ts";
 import type { DeltaNetPlan } from "./delta_net_plan.ts";
-import { type LinearRole, storedRow } from "./tensor_map.ts";
+import { type LinearRole, storedRow, type TensorRows } from "./tensor_map.ts";
 
 /** The merged linears of one block. */
 export interface BlockSpecs {
@@ -187,30 +188,47 @@ function mergeRows(
       .filter((matrix) => matrix.name === name);
     const first = Math.min(...matrices.map(({ start }) => start));
     const end = Math.max(...matrices.map(({ start, rows }) => start + rows));
-    const order = new Uint32Array(matrices.reduce((sum, { rows }) => sum + rows, 0));
-    if (matrices.some((matrix) => storedRow(matrix, matrix.rows - 1) >= order.length)) {
-      throw new TypeError(`The plan leaves rows of "${name}" out`);
-    }
-    for (const matrix of matrices) {
-      const { role, start, rows } = matrix;
-      const head = attention && (role === "q" || role === "k") ? headOrder(attention) : null;
-      for (let row = 0; row < rows; row++) {
-        order[storedRow(matrix, row)] = start - first + (head ? rowIn(head, row) : row);
-      }
-    }
+    const order = orderOf(name, matrices, first, attention);
     const module = moduleOf(name);
-    const isPlain = order.every((row, i) => row === i);
     return {
       module,
       kind: module.slice(module.lastIndexOf(".") + 1),
       rows: end - first,
-      ...(!isPlain && { order }),
+      ...(order && { order }),
       start: first,
       ...(bias && { bias }),
       ...(matrices.every(({ role }) => role === "a" || role === "b") && { perHead: true }),
     };
   });
   return { parts, width: widthOf(places) };
+}
+
+/** A matrix of a merged layer: where it is there, and where it is stored. */
+type Merged = Place & TensorRows & { readonly role: LinearRole };
+
+/** Where the rows of a tensor are in the merged layer, from row `first` on; null for where they stand. */
+function orderOf(
+  name: string,
+  matrices: readonly Merged[],
+  first: number,
+  attention: AttentionPlan | null,
+): RowOrder | null {
+  const turned = attention && headOrder(attention);
+  const head = ({ role }: Merged) => role === "q" || role === "k" ? turned : null;
+  const [only] = matrices;
+  if (matrices.length === 1 && !only.heads && only.firstRow === 0 && !head(only)) return null;
+  const order = new Uint32Array(matrices.reduce((sum, { rows }) => sum + rows, 0));
+  if (matrices.some((matrix) => storedRow(matrix, matrix.rows - 1) >= order.length)) {
+    throw new TypeError(`The plan leaves rows of "${name}" out`);
+  }
+  for (const matrix of matrices) {
+    const { start, rows } = matrix;
+    const within = head(matrix);
+    for (let row = 0; row < rows; row++) {
+      order[storedRow(matrix, row)] = start - first + (within ? rowIn(within, row) : row);
+    }
+  }
+  return order.every((row, i) => row === i) ? null : order;
 }
 
 /** The path of the module whose weight a tensor is. */

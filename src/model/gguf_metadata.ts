@@ -7,7 +7,8 @@
 import type { GgufValue } from "../io/gguf/writer.ts";
 import type { ModelConfig } from "./config.ts";
 import type { GgufArchitecture } from "./gguf_architectures.ts";
-import { attentionOf, type ModelPlan } from "./plan.ts";
+import { ggufRope, ggufWindowPeriod } from "./gguf_support.ts";
+import { attentionOf, type ModelPlan, type RopePlan } from "./plan.ts";
 import { ropeInverseFrequencies } from "./rope_frequencies.ts";
 
 /** The numbers of the types of files. */
@@ -34,8 +35,9 @@ export function ggufMetadata(
 ): Map<string, GgufValue> {
   const { plan, intermediateSize, maxPositionEmbeddings, numLayers, hiddenSize } = config;
   const attention = attentionOf(plan)!;
-  const { headDim, window } = attention;
-  const rope = plan.layers.find(({ attention }) => attention?.rope)?.attention?.rope ?? null;
+  const { headDim } = attention;
+  const rope = ggufRope(plan);
+  const window = arch.windows === null ? attention.window : null;
   const contextLength = Math.min(maxPositionEmbeddings, window ?? Infinity);
   if (contextLength < maxPositionEmbeddings) {
     onNotice(
@@ -54,24 +56,20 @@ export function ggufMetadata(
     "attention.key_length": { u32: headDim },
     "attention.value_length": { u32: headDim },
     "attention.layer_norm_rms_epsilon": { f32: config.rmsNormEps },
-    "rope.dimension_count": { u32: headDim },
-    ...rope && { "rope.freq_base": { f32: rope.theta } },
+    "rope.dimension_count": { u32: rope?.rotatedDims ?? headDim },
     ...arch.scales && {
       "attention.scale": { f32: attention.scale },
       embedding_scale: { f32: plan.embedding.scale },
       residual_scale: { f32: plan.layers[0].residualScale },
       logit_scale: { f32: 1 / plan.head.scale },
     },
+    ...arch.softCaps && {
+      attn_logit_softcapping: { f32: attention.softCap! },
+      final_logit_softcapping: { f32: plan.head.softCap! },
+    },
+    ...arch.windows && windowKeys(arch, plan, contextLength),
+    ...rope ? ropeKeys(rope, onNotice) : { "rope.scaling.finetuned": { bool: false } },
   };
-  const scaling = rope?.scaling;
-  if (scaling?.type === "linear" || scaling?.type === "yarn") {
-    keys["rope.scaling.type"] = { string: scaling.type };
-    keys["rope.scaling.factor"] = { f32: scaling.factor };
-  }
-  if (scaling?.type === "yarn") {
-    const { originalMaxPositionEmbeddings } = scaling;
-    keys["rope.scaling.original_context_length"] = { u32: originalMaxPositionEmbeddings };
-  }
   return new Map<string, GgufValue>([
     ["general.architecture", { string: arch.name }],
     ["general.type", { string: "model" }],
@@ -82,14 +80,66 @@ export function ggufMetadata(
   ]);
 }
 
-/**
- * By what the frequencies of Llama 3's scaling are divided: f32 [headDim / 2]; null for another or no
- * scaling.
- */
-export function ropeFactors(plan: ModelPlan): Float32Array<ArrayBuffer> | null {
-  const attention = attentionOf(plan)!;
-  const { rope, headDim } = attention;
-  if (rope?.scaling?.type !== "llama3") return null;
-  const scaled = ropeInverseFrequencies(rope, headDim);
-  return scaled.map((frequency, i) => rope.theta ** (-2 * i / headDim) / frequency);
+/** Windows, of which Gemma 2 has some where a file names none: then they are as long as the context. */
+function windowKeys(
+  { windows }: GgufArchitecture,
+  plan: ModelPlan,
+  contextLength: number,
+): Record<string, GgufValue> {
+  const local = plan.layers.find(({ attention }) => attention?.window != null)?.attention;
+  if (!local && windows !== "alike") return {};
+  return {
+    "attention.sliding_window": { u32: local?.window ?? contextLength },
+    "attention.sliding_window_pattern": {
+      u32: local ? ggufWindowPeriod(plan)! : plan.layers.length + 1,
+    },
+    ...local?.rope && { "rope.freq_base_swa": { f32: local.rope.theta } },
+  };
+}
+
+function ropeKeys(
+  { theta, scaling, factor, queryScale }: RopePlan,
+  onNotice: (notice: string) => void,
+): Record<string, GgufValue> {
+  const keys: Record<string, GgufValue> = { "rope.freq_base": { f32: theta } };
+  if (scaling?.type === "linear" || scaling?.type === "yarn") {
+    keys["rope.scaling.type"] = { string: scaling.type };
+    keys["rope.scaling.factor"] = { f32: scaling.factor };
+  }
+  if (scaling?.type === "yarn" || scaling?.type === "longrope") {
+    const length = scaling.originalMaxPositionEmbeddings;
+    keys["rope.scaling.original_context_length"] = { u32: length };
+    if (scaling.type === "longrope") {
+      keys["rope.scaling.attn_factor"] = { f32: factor };
+      onNotice(
+        `llama.cpp takes the rotation for long texts as soon as it is started with a context of more than ` +
+          `${length} tokens, and this model for texts that are longer: for shorter ones start it with -c ${length}`,
+      );
+    }
+  }
+  if (queryScale) {
+    keys["rope.scaling.yarn_log_multiplier"] = { f32: 1 };
+    keys["attention.temperature_scale"] = { f32: queryScale.beta };
+  }
+  return keys;
+}
+
+/** By what frequencies are divided, for scalings that a file tells so: f32 [rotated components / 2] by name. */
+export function ropeFactors(plan: ModelPlan): Map<string, Float32Array<ArrayBuffer>> {
+  const rope = ggufRope(plan);
+  const { headDim } = attentionOf(plan)!;
+  switch (rope?.scaling?.type) {
+    case "llama3": {
+      const factors = ropeInverseFrequencies(rope, headDim)
+        .map((frequency, i) => rope.theta ** (-2 * i / headDim) / frequency);
+      return new Map([["rope_freqs.weight", factors]]);
+    }
+    case "longrope":
+      return new Map([
+        ["rope_factors_long.weight", Float32Array.from(rope.scaling.longFactors)],
+        ["rope_factors_short.weight", Float32Array.from(rope.scaling.shortFactors)],
+      ]);
+    default:
+      return new Map();
+  }
 }

@@ -1,4 +1,4 @@
-/** GGUF files, read back by a reader of their own; see gguf_llama_cpp_test.ts for llama.cpp itself. */
+/** GGUF files, read back by a reader of their own; scripts/llama_cpp.ts runs llama.cpp itself. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
@@ -18,7 +18,7 @@ import { device } from "../support/device.ts";
 import { golden } from "../support/golden.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand } from "../support/terminal.ts";
-import { writeTinyModel } from "../support/tiny_model.ts";
+import { GEMMA4, writeTinyModel } from "../support/tiny_model.ts";
 
 /** Rows of 64 and of 96 values, which blocks of 32 fit. */
 const SIZES = { hidden_size: 64, num_attention_heads: 4, head_dim: 16, intermediate_size: 96 };
@@ -192,8 +192,8 @@ Deno.test("codes are decoded, adapters merged, and a trained model is exported f
 Deno.test("what llama.cpp would compute otherwise is refused by name, and nothing is left", () =>
   withFolder(async (folder) => {
     const path = `${folder}/model.gguf`;
-    await writeTinyModel(folder, { config: { model_type: "olmo2" } });
-    await assertRejects(() => exportGguf(folder, path, quiet), ModelError, `type "olmo2"`);
+    await writeTinyModel(folder, { config: GEMMA4 });
+    await assertRejects(() => exportGguf(folder, path, quiet), ModelError, `type "gemma4_text"`);
     await writeTinyModel(folder, { config: { model_type: "qwen3", attention_bias: true } });
     await assertRejects(() => exportGguf(folder, path, quiet), ModelError, "biases of qkv");
     await writeTinyModel(folder, {

@@ -31,41 +31,78 @@ export class ZstdUnsupported extends Error {}
 export async function* decompressZstd(
   chunks: AsyncIterator<Uint8Array>,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
-  const input = new Input(chunks);
-  while (await input.hasMore()) {
-    const magic = u32(await input.take(4));
-    if ((magic & ~15) >>> 0 === SKIPPED_MAGIC) await input.skip(u32(await input.take(4)));
+  const input = new Input();
+  for (const piece of frames(input)) {
+    if (piece !== null) yield piece.slice();
+    else {
+      const { value, done } = await chunks.next();
+      input.give(done ? null : value);
+    }
+  }
+}
+
+/**
+ * Decompresses what is in memory.
+ *
+ * @param length Bytes of the content, which must be known.
+ */
+export function decompressZstdPage(bytes: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  const content = new Uint8Array(length);
+  const input = new Input();
+  let given = false;
+  let at = 0;
+  for (const piece of frames(input)) {
+    if (piece === null) {
+      input.give(given ? null : bytes);
+      given = true;
+    } else {
+      if (at + piece.length > length) break;
+      content.set(piece, at);
+      at += piece.length;
+    }
+  }
+  if (at !== length) throw new Error(`a page does not unfold to its ${length} bytes`);
+  return content;
+}
+
+/** What a step gives: bytes, until the next step; null where it needs more input first. */
+type Steps<T> = Generator<Uint8Array<ArrayBuffer> | null, T, void>;
+
+function* frames(input: Input): Steps<void> {
+  while (yield* input.hasMore()) {
+    const magic = u32(yield* input.take(4));
+    if ((magic & ~15) >>> 0 === SKIPPED_MAGIC) yield* input.skip(u32(yield* input.take(4)));
     else if (magic === MAGIC) yield* frame(input);
     else throw new Error("what follows a frame is none");
   }
 }
 
-async function* frame(input: Input): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
-  const { window, size, hasChecksum } = await readHead(input);
+function* frame(input: Input): Steps<void> {
+  const { window, size, hasChecksum } = yield* readHead(input);
   const output = new Output(window);
   const decoder = new BlockDecoder();
   const most = Math.min(window, MAX_BLOCK);
   const hash = hasChecksum ? new XxHash64() : null;
   for (let last = false; !last;) {
-    const head = await input.take(3);
+    const head = yield* input.take(3);
     const bits = head[0] | head[1] << 8 | head[2] << 16;
     const [type, length] = [(bits >> 1) & 3, bits >> 3];
     last = (bits & 1) === 1;
     if (type === 3 || length > most) throw new Error("the head of a block is wrong");
     const before = output.length;
-    const bytes = await input.take(type === 1 ? 1 : length);
+    const bytes = yield* input.take(type === 1 ? 1 : length);
     if (type === 0) output.write(bytes, 0, length);
     else if (type === 1) output.fill(bytes[0], length);
     else decoder.decode(input.lastTaken, length, most, output);
     const written = output.last(output.length - before);
     hash?.update(written);
     if (size !== null && output.length > size) break;
-    if (written.length > 0) yield written.slice();
+    if (written.length > 0) yield written;
   }
   if (size !== null && output.length !== size) {
     throw new Error(`a frame does not have the ${size} bytes that its head says`);
   }
-  if (hash !== null && hash.low32() !== u32(await input.take(4))) {
+  if (hash !== null && hash.low32() !== u32(yield* input.take(4))) {
     throw new Error("its checksum is that of other content");
   }
 }
@@ -78,19 +115,19 @@ interface Head {
   hasChecksum: boolean;
 }
 
-async function readHead(input: Input): Promise<Head> {
-  const [flags] = await input.take(1);
+function* readHead(input: Input): Steps<Head> {
+  const [flags] = yield* input.take(1);
   const isSingle = (flags & 0x20) !== 0;
   if ((flags & 8) !== 0) throw new Error("the head of a frame is wrong");
   let window: number | null = null;
   if (!isSingle) {
-    const [byte] = await input.take(1);
+    const [byte] = yield* input.take(1);
     const base = 2 ** (10 + (byte >> 3));
     window = base + base / 8 * (byte & 7);
   }
-  const dictionary = number(await input.take([0, 1, 2, 4][flags & 3]));
+  const dictionary = number(yield* input.take([0, 1, 2, 4][flags & 3]));
   const sizeBytes = [Number(isSingle), 2, 4, 8][flags >> 6];
-  const stored = number(await input.take(sizeBytes)) + (sizeBytes === 2 ? 256 : 0);
+  const stored = number(yield* input.take(sizeBytes)) + (sizeBytes === 2 ? 256 : 0);
   const size = sizeBytes === 0 ? null : stored;
   window ??= stored;
   if (dictionary !== 0) throw new ZstdUnsupported("it was compressed with a dictionary");
@@ -110,45 +147,41 @@ function u32(bytes: Uint8Array): number {
   return number(bytes.subarray(0, 4));
 }
 
-/** Bytes that are asked for by their number. */
+/** Bytes that are asked for by their number, of chunks that come when they are needed. */
 class Input {
-  readonly #chunks: AsyncIterator<Uint8Array>;
-  #chunk: Uint8Array = new Uint8Array(0);
+  #chunk: Uint8Array | null = new Uint8Array(0);
   #at = 0;
   /** What was taken last, with some bytes more. */
   readonly lastTaken: Uint8Array<ArrayBuffer> = new Uint8Array(MAX_BLOCK + SPARE);
 
-  constructor(chunks: AsyncIterator<Uint8Array>) {
-    this.#chunks = chunks;
+  /** The next chunk; null at the end. */
+  give(chunk: Uint8Array | null): void {
+    this.#chunk = chunk;
+    this.#at = 0;
   }
 
-  async hasMore(): Promise<boolean> {
-    while (this.#at === this.#chunk.length) {
-      const { value, done } = await this.#chunks.next();
-      if (done) return false;
-      this.#chunk = value;
-      this.#at = 0;
-    }
-    return true;
+  *hasMore(): Steps<boolean> {
+    while (this.#chunk !== null && this.#at === this.#chunk.length) yield null;
+    return this.#chunk !== null;
   }
 
   /** The next bytes, until more are taken. */
-  async take(count: number): Promise<Uint8Array<ArrayBuffer>> {
+  *take(count: number): Steps<Uint8Array<ArrayBuffer>> {
     for (let filled = 0; filled < count;) {
-      const piece = await this.#piece(count - filled);
+      const piece = yield* this.#piece(count - filled);
       this.lastTaken.set(piece, filled);
       filled += piece.length;
     }
     return this.lastTaken.subarray(0, count);
   }
 
-  async skip(count: number): Promise<void> {
-    for (let left = count; left > 0;) left -= (await this.#piece(left)).length;
+  *skip(count: number): Steps<void> {
+    for (let left = count; left > 0;) left -= (yield* this.#piece(left)).length;
   }
 
-  async #piece(most: number): Promise<Uint8Array> {
-    if (!await this.hasMore()) throw new Error("it ends within a frame");
-    const piece = this.#chunk.subarray(this.#at, this.#at + most);
+  *#piece(most: number): Steps<Uint8Array> {
+    if (!(yield* this.hasMore())) throw new Error("it ends within a frame");
+    const piece = this.#chunk!.subarray(this.#at, this.#at + most);
     this.#at += piece.length;
     return piece;
   }

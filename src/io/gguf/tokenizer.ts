@@ -11,7 +11,7 @@ import { ModelError } from "../../errors.ts";
 import { isJsonObject, readJson, showJson } from "../json.ts";
 import { LARGEST_LIST } from "../text_file.ts";
 import type { Tokenizer } from "../tokenizer.ts";
-import { preTokenizerName, stepsOf } from "./pre_tokenizers.ts";
+import { preTokenizerOf, stepsOf } from "./pre_tokenizers.ts";
 import type { GgufValue } from "./writer.ts";
 
 /** The kinds of tokens in a file. */
@@ -48,7 +48,7 @@ export async function tokenizerMetadata(
   const fail = (what: string) =>
     new ModelError(
       `Cannot export the tokenizer in "${path}" as ${what}: a GGUF file tells BPE with byte fallback, ` +
-        "and byte-level BPE that cuts texts as GPT-2, SmolLM, Llama 3, Qwen 2 or Tekken do; use the " +
+        "and byte-level BPE that cuts texts as GPT-2, SmolLM, Llama 3, Qwen, GPT-4o, Tekken or Seed do; use the " +
         "model's folder with a tool that reads tokenizer.json",
     );
   if (!isJsonObject(json) || model.type !== "BPE" || !isJsonObject(model.vocab)) {
@@ -57,12 +57,22 @@ export async function tokenizerMetadata(
   for (const name of ["continuing_subword_prefix", "end_of_word_suffix"]) {
     if (model[name]) throw fail(`its ${name} is ${showJson(model[name])}`);
   }
+  const stripping = (Array.isArray(json.added_tokens) ? json.added_tokens : [])
+    .find((added) => added.lstrip || added.rstrip);
+  if (stripping) {
+    onNotice(
+      `${
+        showJson(stripping.content)
+      } takes in the white space beside it here, and not everywhere in ` +
+        "llama.cpp: prompts of a chat may become other tokens than in training",
+    );
+  }
   const merges = readMerges(model.merges);
   const fallsBack = model.byte_fallback === true;
   const kind = fallsBack
     ? byteFallback(json, tokens(json, model, vocabSize, true), merges, fail, onNotice)
     : byteLevel(json, model, tokens(json, model, vocabSize, false), merges, fail, onNotice);
-  const ids = tokenizer.encode("a");
+  const [ids] = await tokenizer.encodeBatch(["a"]);
   const [bos, eos] = [tokenizer.bosTokenId, tokenizer.eosTokenId];
   return new Map<string, GgufValue>([
     ...kind,
@@ -130,11 +140,25 @@ function byteFallback(
     const piece = left + right;
     if (!ranks.has(piece)) ranks.set(piece, rank);
   }
+  // llama.cpp makes every piece that two neighbours spell; single characters need no making.
+  const unmade = spellings.filter((piece, id) =>
+    kinds[id] === KIND.normal && !ranks.has(piece) && [...piece].length > 1
+  );
+  if (unmade.length > 0) {
+    onNotice(
+      `${unmade.length} pieces that no merge makes, such as ${
+        showJson(unmade[0])
+      }, are made by llama.cpp, ` +
+        "after all others: some texts may become other tokens than in training",
+    );
+  }
+  const last = merges.length;
+  const score = (piece: string) => -(ranks.get(piece) ?? ([...piece].length > 1 ? last : 0));
   return new Map<string, GgufValue>([
     ["tokenizer.ggml.model", { string: "llama" }],
     ["tokenizer.ggml.pre", { string: "default" }],
     ["tokenizer.ggml.tokens", { strings: spellings }],
-    ["tokenizer.ggml.scores", { f32s: spellings.map((piece) => -(ranks.get(piece) ?? 0)) }],
+    ["tokenizer.ggml.scores", { f32s: spellings.map(score) }],
     ["tokenizer.ggml.token_type", { i32s: kinds }],
     ["tokenizer.ggml.add_space_prefix", { bool: addsSpace(json, fail, onNotice) }],
   ]);
@@ -191,11 +215,17 @@ function byteLevel(
         "separate accents become other tokens",
     );
   }
-  const pre = preTokenizerName(json.pre_tokenizer, model.ignore_merges === true);
+  const pre = preTokenizerOf(json.pre_tokenizer, model.ignore_merges === true);
   if (pre === null) throw fail(`it cuts texts by ${showJson(json.pre_tokenizer)}`);
+  if (pre.ascii) {
+    onNotice(
+      "llama.cpp tells capitals from small letters in ASCII only, and cuts at accents that are written as " +
+        "characters of their own: words of other alphabets may become other tokens than in training",
+    );
+  }
   return new Map<string, GgufValue>([
     ["tokenizer.ggml.model", { string: "gpt2" }],
-    ["tokenizer.ggml.pre", { string: pre }],
+    ["tokenizer.ggml.pre", { string: pre.name }],
     ["tokenizer.ggml.tokens", { strings: spellings }],
     ["tokenizer.ggml.token_type", { i32s: kinds }],
     ["tokenizer.ggml.merges", { strings: merges.map((merge) => merge.join(" ")) }],

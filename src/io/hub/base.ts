@@ -32,14 +32,17 @@ export async function baseOfAdapter(folder: string): Promise<string> {
   const path = join(folder, ADAPTER_CONFIG_FILE);
   const fields = new JsonFields(await readJson(path), `"${path}"`);
   const base = fields.string("base_model_name_or_path", "");
-  if (base !== "" && await exists(base)) return resolve(base);
-  if (base !== "" && !isAbsolute(base) && await exists(join(folder, base))) {
+  if (base !== "" && await isFolder(base)) return resolve(base);
+  if (base !== "" && !isAbsolute(base) && await isFolder(join(folder, base))) {
     return resolve(folder, base);
   }
   // A cache on another machine, or a commit that was deleted from this one.
   const repo = parseModelName(base) ?? repoOfFolder(base);
   if (repo?.kind === "model") {
     const revision = fields.string("revision", MAIN);
+    if (parseModelName(`${repo.name}@${revision}`) === null) {
+      throw fields.error("revision", "a branch, a tag or a commit");
+    }
     return showRepo(repo.revision === MAIN ? { ...repo, revision } : repo);
   }
   const problem = base === "" ? "does not say which" : `names "${base}", which is not there`;
@@ -47,4 +50,13 @@ export async function baseOfAdapter(folder: string): Promise<string> {
     `Cannot find the model of the adapter "${folder}" as its ${ADAPTER_CONFIG_FILE} ${problem}: ` +
       "give the model as --model (Model.load) and the folder as --adapter (readPeftAdapter)",
   );
+}
+
+/** Whether a name is that of a folder here: someone else wrote it, so it may be anything. */
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isDirectory;
+  } catch {
+    return false; // not there, out of sight, or no path at all
+  }
 }

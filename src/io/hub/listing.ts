@@ -47,7 +47,9 @@ export async function listRepo(hub: HubSettings, repo: Repo): Promise<Listing> {
       recursive: true,
     });
     for await (const { type, path, size, oid, lfs } of entries) {
-      if (type !== "file" || !isSafePath(path)) continue;
+      if (type !== "file") continue;
+      if (typeof path !== "string") throw new Unusable("the path of a file", path);
+      if (!isSafePath(path)) continue;
       const hash = lfs?.oid ?? oid;
       if (!isHash(hash)) throw new Unusable(`the hash of ${showJson(path)}`, hash);
       if (!Number.isSafeInteger(size) || size < 0) {
@@ -89,11 +91,13 @@ export async function understood<T>(
     const isAnswer = error instanceof TypeError || error instanceof SyntaxError ||
       error instanceof RangeError || error instanceof Unusable;
     if (error instanceof FalqonError || !isAnswer) throw error;
+    // What the library says of values that are missing helps nobody.
+    const reason = error instanceof TypeError ? "it has another form" : error.message;
     throw new HubError(
       `Cannot ${action} "${showRepo(repo)}" as the answer of ${
         new URL(hub.endpoint).host
       } cannot be ` +
-        `understood (${error.message}): check HF_ENDPOINT, or try again later`,
+        `understood (${reason}): check HF_ENDPOINT, or try again later`,
       { cause: error },
     );
   }

@@ -6,6 +6,8 @@
  */
 
 import { parse as parseYaml } from "@std/yaml";
+import { DataError } from "../../errors.ts";
+import { globTest } from "./glob.ts";
 import { isJsonObject } from "../json.ts";
 import { SPLIT_WORDS } from "../split_words.ts";
 
@@ -22,6 +24,9 @@ export interface Subset {
 
 /** The name of the subset that has none. */
 export const DEFAULT_SUBSET = "default";
+
+/** The most characters of the list in a card: those of thousands of subsets have less than 1 MiB. */
+const LARGEST_LIST = 2 << 20;
 
 const DATA_FILE = /\.(parquet|jsonl?|ndjson|csv|tsv|txt)(\.(gz|zst))?$/i;
 /** Files that are about the data. */
@@ -71,8 +76,16 @@ function convertedSubsets(files: readonly string[]): Subset[] {
 function configsOf(card: string): Record<string, unknown>[] {
   const front = /^---\r?\n([\s\S]*?)\r?\n---/.exec(card);
   if (!front) return [];
+  if (front[1].length > LARGEST_LIST) {
+    throw new DataError(
+      `Cannot use a data set whose card begins with a list of ${
+        front[1].length
+      } characters: at most ` +
+        `${LARGEST_LIST} are read; download its files and give them by their paths`,
+    );
+  }
   try {
-    const fields = parseYaml(front[1]);
+    const fields = parseYaml(front[1], { schema: "core" });
     const configs = isJsonObject(fields) ? fields.configs : [];
     return Array.isArray(configs) ? configs.filter(isJsonObject) : [];
   } catch {
@@ -82,8 +95,9 @@ function configsOf(card: string): Record<string, unknown>[] {
 
 /** The files that a subset of a card names, by split. */
 function listedSplits(config: Record<string, unknown>, files: readonly string[]): Splits {
-  const { data_files: listed, data_dir: folder = "" } = config;
-  const within = (pattern: unknown) =>
+  const { data_files: listed } = config;
+  const folder = wordOf(config.data_dir) ?? "";
+  const within = (pattern: string) =>
     [folder, pattern].filter((part) => part !== "").join("/").replace(/^\.?\//, "");
   if (listed === undefined) {
     const inside = `${within("")}/`;
@@ -97,26 +111,19 @@ function listedSplits(config: Record<string, unknown>, files: readonly string[])
     ? listed
     : [{ split: "train", path: listed }];
   const splits = new Map<string, string[]>();
-  for (const { split = "train", path } of entries) {
-    const patterns = [path].flat().map((pattern) => globPattern(within(pattern)));
-    const matching = files.filter((file) => patterns.some((pattern) => pattern.test(file)));
-    if (matching.length > 0) {
-      splits.set(String(split), [...splits.get(String(split)) ?? [], ...matching]);
-    }
+  for (const { split: named, path } of entries) {
+    const split = wordOf(named) ?? "train";
+    const patterns = [path].flat().map(wordOf).filter((pattern) => pattern !== undefined);
+    const fits = patterns.map((pattern) => globTest(within(pattern)));
+    const matching = files.filter((file) => fits.some((fit) => fit(file)));
+    if (matching.length > 0) splits.set(split, [...splits.get(split) ?? [], ...matching]);
   }
   return splits;
 }
 
-/** A regular expression for a glob: `**` crosses folders, `*`, `?` and `[…]` do not. */
-function globPattern(glob: string): RegExp {
-  const text = glob.replace(/\*\*\/|\*\*|\*|\?|\[[^\]]*\]|[.+^${}()|\\\]]/g, (part) => {
-    if (part === "**/") return "(?:.*/)?";
-    if (part === "**") return ".*";
-    if (part === "*") return "[^/]*";
-    if (part === "?") return "[^/]";
-    return part.startsWith("[") ? part.replace("[!", "[^") : `\\${part}`;
-  });
-  return new RegExp(`^${text}$`);
+/** A value of a card where a word belongs; undefined for what is none. */
+function wordOf(value: unknown): string | undefined {
+  return typeof value === "string" || typeof value === "number" ? String(value) : undefined;
 }
 
 /** Of files in several formats, which may hold the same rows, those of the most frequent one. */

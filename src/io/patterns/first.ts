@@ -24,6 +24,23 @@ export function isNullable(pattern: Pattern): boolean {
   }
 }
 
+/** The characters of the shortest text that a part matches. */
+export function shortestOf(pattern: Pattern): number {
+  switch (pattern.kind) {
+    case "set":
+      return 1;
+    case "place":
+    case "look":
+      return 0;
+    case "sequence":
+      return pattern.parts.reduce((sum, part) => sum + shortestOf(part), 0);
+    case "choice":
+      return Math.min(...pattern.options.map(shortestOf));
+    case "repeat":
+      return pattern.least * shortestOf(pattern.body);
+  }
+}
+
 /** Whether there are texts that a part does not match. */
 export function mayFail(pattern: Pattern): boolean {
   switch (pattern.kind) {

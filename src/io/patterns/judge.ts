@@ -15,7 +15,7 @@
  * @module
  */
 
-import { areDisjoint, charactersOf, firstOf, isNullable, mayFail } from "./first.ts";
+import { areDisjoint, charactersOf, firstOf, isNullable, mayFail, shortestOf } from "./first.ts";
 import type { Has } from "./sets.ts";
 import { parsePattern, type Pattern } from "./syntax.ts";
 
@@ -23,12 +23,21 @@ import { parsePattern, type Pattern } from "./syntax.ts";
 interface Loop {
   /** What it takes. */
   has: Has[];
+  /** Characters of a round, at least. */
+  length: number;
   /** Whether what follows can begin within what it takes. */
   isShared: boolean;
 }
 
-/** The ways to match a text of bounded parts, as a power of two; beside a loop, and without one. */
-const [MOST_WAYS_LOOPED, MOST_WAYS] = [3, 10];
+/** The ways to match a text of bounded parts without a loop, as a power of two. */
+const MOST_WAYS = 10;
+/**
+ * How often a place may be gone back to, of a run of one kind of characters. The native library gives up
+ * after ten million steps, and a text has four million characters.
+ */
+const MOST_VISITS = 2;
+/** Characters of the kinds of which texts have runs. */
+const KINDS = ["a", "A", "\u4e00", "0", " ", "\n", "\t", "-", "\u3000", "\u0301"];
 /** Rounds of a repetition that count as no bound. */
 const UNBOUNDED = 100;
 /** Parts of an expression, written out. */
@@ -42,14 +51,23 @@ const LARGEST = 20_000;
 export function expectSafe(source: string): void {
   const pattern = parsePattern(source, "oniguruma");
   if (sizeOf(pattern) > LARGEST) throw new Error("its repetitions repeat more than it should take");
-  const judge = new Judge();
-  const loops = judge.loops(pattern, false, []);
-  const shared = loops.filter(({ has, isShared }, i) =>
-    isShared && loops.slice(i + 1).some((later) => !areDisjoint(has, later.has))
-  );
-  if (shared.length > 0) throw new Error("two of its repetitions can share a text in many ways");
-  if (judge.ways > (loops.length > 0 ? MOST_WAYS_LOOPED : MOST_WAYS)) {
-    throw new Error("it has too many ways to match one text");
+  const visits = KINDS.map(() => 0);
+  for (const option of pattern.kind === "choice" ? pattern.options : [pattern]) {
+    const judge = new Judge();
+    const loops = judge.loops(option, false, []);
+    const shared = loops.filter(({ has, isShared }, i) =>
+      isShared && loops.slice(i + 1).some((later) => !areDisjoint(has, later.has))
+    );
+    if (shared.length > 0) throw new Error("two of its repetitions can share a text in many ways");
+    if (judge.ways > MOST_WAYS) throw new Error("it has too many ways to match one text");
+    KINDS.forEach((kind, i) => {
+      const through = loops.filter(({ has }) => has.some((set) => set(kind)));
+      const rounds = through.reduce((sum, { length }) => sum + 1 / length, 0);
+      visits[i] += 2 ** judge.ways * rounds;
+    });
+  }
+  if (visits.some((count) => count > MOST_VISITS)) {
+    throw new Error("it goes back through one run of characters in too many ways");
   }
 }
 
@@ -123,7 +141,7 @@ class Judge {
     if (!isRare && has.some((set) => set("a")) && has.some((set) => set(" "))) {
       throw new Error("a repetition runs over words and spaces, and may fail at its end");
     }
-    return [{ has, isShared: !areDisjoint(first, follow) }];
+    return [{ has, length: shortestOf(body), isShared: !areDisjoint(first, follow) }];
   }
 }
 

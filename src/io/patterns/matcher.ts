@@ -8,7 +8,7 @@
 import { type Dialect, parsePattern, type Pattern, type Place } from "./syntax.ts";
 
 /** Steps of one match: places of the text that a part looks at. Names of modules take some thousands. */
-const MOST_STEPS = 2_000_000;
+const MOST_STEPS = 500_000;
 /** Steps for a character that is looked for in a set. */
 const SET_STEPS = 8;
 

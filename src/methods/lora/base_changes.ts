@@ -47,6 +47,12 @@ function readOther(
   { shape, values }: PeftTensor,
 ): void {
   const [module, kind] = split(name);
+  if (!SIZES[kind].includes(shape.length)) {
+    throw new ModelError(
+      `Cannot use the adapter as its "${name}" is [${shape}] and must have ` +
+        `${SIZES[kind].join(" or ")} sizes: save the adapter again`,
+    );
+  }
   if (kind === "weight" || kind === "bias") {
     const whole: [number, number] = shape.length === 1 ? [1, shape[0]] : [shape[0], shape[1]];
     // What was saved is what the module's factors are added to: it comes first.
@@ -64,6 +70,12 @@ function readOther(
     const b = adapter.others?.get(`${module}.lora_embedding_B`);
     if (!b) throw orphan(name);
     const [rank, tokens] = shape;
+    if (b.shape[1] !== rank) {
+      throw new ModelError(
+        `Cannot use the adapter as its "${name}" has the rank ${rank} and "${module}.lora_embedding_B" ` +
+          `[${b.shape}] another: save the adapter again`,
+      );
+    }
     const pair = { A: values, B: b.values, inFeatures: tokens, outFeatures: b.shape[0] };
     const scale = scaleOf(adapter.config, pair);
     // An embedding is a linear layer of one-hot rows: its weight is the transpose.
@@ -93,19 +105,19 @@ function readOther(
   }, keepsTie);
 }
 
-/** The ends of names behind that of the module, the longest first. */
-const KINDS = [
-  "token_adapter.trainable_tokens_delta",
-  "lora_embedding_A",
-  "lora_embedding_B",
-  "lora_B.bias",
-  "weight",
-  "bias",
-];
+/** How many sizes a tensor of each kind has. Kinds are the ends of names, the longest first. */
+const SIZES: Readonly<Record<string, readonly number[]>> = {
+  "token_adapter.trainable_tokens_delta": [2],
+  "lora_embedding_A": [2],
+  "lora_embedding_B": [2],
+  "lora_B.bias": [1],
+  "weight": [1, 2],
+  "bias": [1],
+};
 
 /** A module and what of it a tensor is. What PEFT wraps has the model's own under another name. */
 function split(name: string): [module: string, kind: string] {
-  const kind = KINDS.find((kind) => name.endsWith(`.${kind}`))!;
+  const kind = Object.keys(SIZES).find((kind) => name.endsWith(`.${kind}`))!;
   const module = name.slice(0, -kind.length - 1).replace(/\.(base_layer|modules_to_save)$/, "");
   return [module, kind];
 }
@@ -136,9 +148,16 @@ function orphan(name: string): ModelError {
 /** Changes of tensors, several of one being applied in turn. */
 class Changes {
   readonly byName = new Map<string, TensorChange>();
+  readonly #replaced = new Set<string>();
 
   /** Takes other values for a tensor; other changes of it come after. */
   replace(name: string, shape: TensorChange["shape"], values: Values): void {
+    if (this.#replaced.has(name)) {
+      throw new ModelError(
+        `Cannot use the adapter as it has "${name}" twice, under two names: save the adapter again`,
+      );
+    }
+    this.#replaced.add(name);
     const later = this.byName.get(name);
     const copy = () => values.slice();
     const apply = later ? () => later.apply(copy()) : copy;
