@@ -192,8 +192,8 @@ Deno.test("what becomes NaN between layers is not made a number by rounding it",
   };
   return withModel(edit, async (_, model) => {
     const shape = { batchSize: 2, sequenceLength: 24 };
-    for (const method of [frozen("fp8"), frozen("int8"), frozen("nf4")]) {
-      await model.use(method);
+    {
+      await model.use(frozen("fp8"));
       await assertRejects(
         () => evaluate(model, Dataset.from(ROWS), shape),
         ModelError,
@@ -205,11 +205,7 @@ Deno.test("what becomes NaN between layers is not made a number by rounding it",
         "not a finite number",
       );
     }
-    const methods = [
-      falqon({ rank: 4, scaleGranularity: "tensor" }),
-      falqon({ rank: 4, format: "int8" }),
-      torchaoStyle({ rank: 4 }),
-    ];
+    const methods = [falqon({ rank: 4, format: "int8" }), torchaoStyle({ rank: 4 })];
     for (const method of methods) {
       using trainer = await Trainer.create(run(model, method));
       await assertRejects(() => trainer.train(), ModelError, "before anything is trained, is NaN");
