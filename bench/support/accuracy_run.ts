@@ -97,7 +97,7 @@ async function startOfA(
   const { model, contender: { start }, train: data, batchSize, sequenceLength, seed } = run;
   if (!start) return undefined;
   const options = resolveOptions({ model, batchSize, sequenceLength, seed });
-  const loader = await openTrainingLoader({ model, data }, options);
+  const loader = await openTrainingLoader({ model, data }, options, null);
   try {
     const count = start.batches || initBatchCount(batchSize * sequenceLength);
     const batches = [];

@@ -181,8 +181,8 @@ function withWeight(message: ChatMessage, i: number, where: string): ChatMessage
 
 function shareGptTurn(turn: Record<string, unknown>, i: number, where: string): ChatMessage {
   const { from, value, ...others } = turn;
-  const name = String(from).toLowerCase();
-  const role = SHAREGPT_ROLES[name] ?? name;
+  const name = typeof from === "string" ? from.toLowerCase() : "";
+  const role = Object.hasOwn(SHAREGPT_ROLES, name) ? SHAREGPT_ROLES[name] : name;
   if (!ROLES.includes(role)) {
     throw new DataError(
       `Cannot read ${where}: turn ${i} is from ${describe(from)}; give system, human, gpt, ` +
@@ -197,6 +197,12 @@ function shareGptTurn(turn: Record<string, unknown>, i: number, where: string): 
   const said = name === "function_call" || name === "tool_call"
     ? { content: "", tool_calls: toolCalls(value, i, where) }
     : { content: value };
+  const twice = Object.keys(said).find((field) => others[field] !== undefined);
+  if (twice !== undefined) {
+    throw new DataError(
+      `Cannot read ${where}: turn ${i} has a value and its own ${twice}; give one of them`,
+    );
+  }
   return withWeight({ role, ...said, ...others } as ChatMessage, i, where);
 }
 
@@ -208,7 +214,13 @@ function toolCalls(value: string, i: number, where: string): unknown[] {
   } catch {
     calls = undefined;
   }
-  return [calls].flat().map((call) => {
+  const list = [calls].flat();
+  if (list.length === 0) {
+    throw new DataError(
+      `Cannot read ${where}: turn ${i} calls a function, but its value is an empty list; give the call`,
+    );
+  }
+  return list.map((call) => {
     const { name, arguments: given } = (call ?? {}) as Record<string, unknown>;
     if (typeof name !== "string") {
       throw new DataError(

@@ -157,6 +157,17 @@ export class Dataset {
     };
   }
 
+  /**
+   * The rows and how they are read, where they are an array of the program's own; else null.
+   *
+   * @internal
+   */
+  get memory(): { rows: readonly unknown[]; recipe: object } | null {
+    if (!("rows" in this.#source) || !Array.isArray(this.#source.rows)) return null;
+    const recipe = { options: this.#options, selections: this.#selections };
+    return { rows: this.#source.rows, recipe };
+  }
+
   /** Whether the rows can be read as often as wanted: those of an iterator can be read only once. */
   get rereadable(): boolean {
     return !("rows" in this.#source) || !("next" in this.#source.rows);

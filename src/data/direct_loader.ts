@@ -18,6 +18,7 @@ import { chunksOf, type EncodedRow, encodeRows } from "./encode_rows.ts";
 import { fit } from "./truncate.ts";
 import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } from "./options.ts";
 import { packFirstFit } from "./packing.ts";
+import { expectPosition } from "./position.ts";
 import { Random } from "../numerics/random.ts";
 import { ShuffleBuffer } from "./shuffle.ts";
 import { countUnused, emptyStatistics } from "./statistics.ts";
@@ -86,6 +87,7 @@ export class DirectLoader implements Loader {
   async *batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void> {
     const { batchSize, sequenceLength } = this.#options;
     const order = this.#order();
+    if (from !== undefined) expectPosition(from);
     if (from !== undefined && from.order !== order) {
       throw new OptionError(
         `Cannot resume the data: the position was reached with ${from.order}, but this loader ` +
@@ -126,6 +128,12 @@ export class DirectLoader implements Loader {
         const rows = packing
           ? packFirstFit(documents, sequenceLength)
           : documents.map((document) => [document]);
+        if (given > rows.length) {
+          throw new OptionError(
+            `Cannot resume the data: the position is behind row ${given} of a window that has ` +
+              `${rows.length}; resume with the data that training started with`,
+          );
+        }
         for (let row = given; row < rows.length; row++) {
           yield { documents: rows[row], epoch, drawn, row: row + 1, statistics };
         }

@@ -36,6 +36,8 @@ export interface EvaluateOptions {
   trainOnPrompt?: boolean;
   /** Skip malformed rows instead of ending. Default false. */
   skipBadRows?: boolean;
+  /** The day that a chat template which names the date is told, such as `2026-11-28`. Default today. */
+  date?: string;
   /** Ends the evaluation between batches: its reason is thrown. */
   signal?: AbortSignal;
 }
@@ -54,7 +56,7 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const { maxPositionEmbeddings, vocabSize } = model.config;
-  const { packing, trainOnPrompt, skipBadRows, signal } = options;
+  const { packing, trainOnPrompt, skipBadRows, date, signal } = options;
   const { sequenceLength = Math.min(512, maxPositionEmbeddings) } = options;
   if (sequenceLength > maxPositionEmbeddings) {
     throw new OptionError(
@@ -71,7 +73,7 @@ export async function evaluate(
     skipBadRows,
     dataset: data,
     tokenizerFolder: model.folder,
-    tokenizerOptions: model.tokenizer.options,
+    tokenizerOptions: { ...model.tokenizer.options, ...date && { date } },
     vocabSize,
     shuffle: false,
     epochs: 1,

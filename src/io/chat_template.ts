@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { DataError, ModelError, OptionError } from "../errors.ts";
 import { CHAT_TEMPLATE_NAMES, CHAT_TEMPLATES, type ReadyTemplate } from "./chat_templates.ts";
 import { exists } from "./exists.ts";
+import { dateTeller } from "./jinja_globals.ts";
 import { Jinja, type Rendered } from "./jinja.ts";
 import { BudgetError } from "./jinja_budget.ts";
 import { isJsonObject, type JsonFields } from "./json.ts";
@@ -57,7 +58,7 @@ export class ChatTemplate {
   readonly source: string;
   readonly #where: string;
   readonly #template: Jinja;
-  readonly #variables: Record<string, string>;
+  readonly #variables: Record<string, unknown>;
 
   /**
    * Parses a template.
@@ -67,7 +68,7 @@ export class ChatTemplate {
    * @param where Where it stands, for messages, behind "the chat template".
    * @throws {ModelError} if the template is not valid.
    */
-  constructor(source: string, variables: Record<string, string> = {}, where = "of the model") {
+  constructor(source: string, variables: Record<string, unknown> = {}, where = "of the model") {
     this.source = source;
     this.#where = where;
     this.#variables = variables;
@@ -93,6 +94,11 @@ export class ChatTemplate {
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
     return this.#render(messages, options).text;
+  }
+
+  /** Whether it names the date, so that its texts change with the day. */
+  get namesDate(): boolean {
+    return this.source.includes("strftime_now");
   }
 
   /**
@@ -163,6 +169,7 @@ export class ChatTemplate {
  * @param config The folder's `tokenizer_config.json`.
  * @param chosen A ready-made template's name, the path of a file, or a template.
  * @param hasToken Whether the tokenizer has a token.
+ * @param date The day that the template is told, such as `2026-11-28`. Default: that of rendering.
  * @throws {FileError} if the file cannot be read.
  * @throws {ModelError} if the template is not valid.
  * @throws {OptionError} if there is no such template, or it needs tokens that the tokenizer lacks.
@@ -172,14 +179,16 @@ export async function loadChatTemplate(
   config: JsonFields,
   chosen: string | undefined,
   hasToken: (token: string) => boolean,
+  date?: string,
 ): Promise<ChatTemplate | null> {
-  const variables: Record<string, string> = {};
+  const tokens: Record<string, string> = {};
   for (const name of ["bos_token", "eos_token", "pad_token", "unk_token"]) {
     const token = specialToken(name, config);
-    if (token !== null) variables[name] = token;
+    if (token !== null) tokens[name] = token;
   }
+  const variables = date === undefined ? tokens : { ...tokens, strftime_now: dateTeller(date) };
   if (chosen !== undefined) {
-    const source = await chosenTemplate(chosen, variables, hasToken);
+    const source = await chosenTemplate(chosen, tokens, hasToken);
     const where = source === chosen ? "that was chosen" : `"${chosen}"`;
     return new ChatTemplate(source, variables, where);
   }

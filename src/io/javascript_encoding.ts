@@ -30,7 +30,7 @@ export function openJavaScript(
     tokenizer = new HuggingFaceTokenizer(json, settings);
   } catch (error) {
     throw new ModelError(
-      `Cannot use the tokenizer in "${path}": ${(error as Error).message}; ${REMEDY}`,
+      `Cannot use the tokenizer in "${path}": ${reason(error)}; ${REMEDY}`,
       { cause: error },
     );
   }
@@ -40,7 +40,7 @@ export function openJavaScript(
         return method.apply(tokenizer, args);
       } catch (error) {
         throw new ModelError(
-          `Cannot ${what} with the tokenizer in "${path}": ${(error as Error).message}; ${REMEDY}`,
+          `Cannot ${what} with the tokenizer in "${path}": ${reason(error)}; ${REMEDY}`,
           { cause: error },
         );
       }
@@ -49,6 +49,14 @@ export function openJavaScript(
   tokenizer.encode = guarded("encode", encode) as typeof encode;
   tokenizer.decode = guarded("decode", decode);
   return tokenizer;
+}
+
+/** Why the library cannot go on: in its words, or where JavaScript speaks, in others. */
+function reason(error: unknown): string {
+  const isOwn = !(error instanceof TypeError || error instanceof RangeError);
+  return isOwn
+    ? (error as Error).message
+    : "some part of it is not of the form that it should have";
 }
 
 /** The special tokens of `tokenizer_config.json` that have no name of their own there. */

@@ -29,6 +29,10 @@ const MOST_SPACE = 10_000_000;
 /** What is shown of a message that a template makes. */
 const SHOWN = 300;
 
+/** The engine's own names of kinds of values. */
+const KINDS_OF_VALUES =
+  /\b(String|Integer|Float|Boolean|Object|Array|Tuple|Null|Undefined|Function|Namespace|KeywordArguments)Value\b/g;
+
 /** Noncharacters, which no text has: they mark the blocks `{% generation %}` in what is rendered. */
 const [BEGIN, END] = ["\uFDD0", "\uFDD1"];
 const MARKS = /[\uFDD0\uFDD1]/;
@@ -117,7 +121,10 @@ function named(error: unknown, misused: string): Error {
     return new Error(misused, { cause: error });
   }
   if (isControl(error)) return new Error("break or continue stands outside of a loop");
-  const { message } = error as Error;
+  const message = (error as Error).message.replace(
+    KINDS_OF_VALUES,
+    (_, kind: string) => `a value of the kind ${kind.toLowerCase()}`,
+  );
   const shown = message.length > SHOWN ? `${message.slice(0, SHOWN)}…` : message;
   return new Error(shown, { cause: error });
 }

@@ -33,13 +33,24 @@ export const globals = (budget: Budget): Record<string, unknown> => ({
     budget.spend(NUMBER_STEPS * length);
     return Array.from({ length }, (_, i) => start + i * step);
   },
-  strftime_now: (format: unknown) => {
-    if (typeof format !== "string" || format.length > 1000) {
-      throw new Error("strftime_now() takes a text of up to 1000 characters");
-    }
-    return strftime(new Date(), format);
-  },
+  strftime_now: (format: unknown) => strftime(new Date(), formatOf(format)),
 });
+
+/** `strftime_now` on another day than today, such as `2026-11-28`. */
+export function dateTeller(day: string): (format: unknown) => string {
+  const [year, month, date] = day.split("-").map(Number);
+  return (format) => strftime(new Date(year, month - 1, date), formatOf(format));
+}
+
+/** Today, as {@linkcode dateTeller} takes it. */
+export function today(): string {
+  return strftime(new Date(), "%Y-%m-%d");
+}
+
+function formatOf(format: unknown): string {
+  if (typeof format === "string" && format.length <= 1000) return format;
+  throw new Error("strftime_now() takes a text of up to 1000 characters");
+}
 
 /** Steps for a number of a range, with the value that holds it. */
 const NUMBER_STEPS = 4;

@@ -25,6 +25,11 @@ export interface TokenizerOptions {
    * file, or a template.
    */
   chatTemplate?: string;
+  /**
+   * The day that a chat template which names the date is told, such as `2026-11-28`. Default: the day on
+   * which it is rendered.
+   */
+  date?: string;
   /** Use the native library where it loads (default). Else JavaScript does all. */
   native?: boolean;
 }
@@ -100,6 +105,7 @@ export class Tokenizer {
         config,
         options.chatTemplate,
         (token) => javascript.token_to_id(token) !== undefined,
+        options.date,
       ),
     });
   }

@@ -12,7 +12,7 @@ import { encoded, noToken, openJavaScript, tried } from "./javascript_encoding.t
 import { forJavaScript } from "./javascript_tokenizer.ts";
 import { type JsonFields, showJson } from "./json.ts";
 import { type NativeTokenizer, nativeTokenizer } from "./native_tokenizer.ts";
-import { checkedTokenizer } from "./tokenizer_file.ts";
+import { checkedTokenizer, expectMerges } from "./tokenizer_file.ts";
 
 /**
  * The longest text that is encoded, in UTF-16 units: 4 Mi. The native library takes 120 bytes for each and
@@ -82,6 +82,7 @@ export class Engines {
     const native = wantsNative
       ? await nativeTokenizer(JSON.stringify(json))
       : "it was not asked for";
+    if (typeof native === "string") expectMerges(json, path);
     const { unk_token: unknownToken } = json.model as { unk_token?: string | null };
     const unknown = javascript.token_to_id(unknownToken ?? "") ?? null;
     const around = async (text: string, add: boolean) =>

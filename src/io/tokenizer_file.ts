@@ -10,6 +10,8 @@ import { expectPart, PARTS, stepsOf } from "./tokenizer_fields.ts";
 
 type Json = Record<string, unknown>;
 
+const REMEDY = "save it again with a current version of transformers";
+
 /** The longest token that was added to a vocabulary, and affix of tokens, in characters. */
 const LONGEST_TOKEN = 4096;
 const LONGEST_AFFIX = 64;
@@ -38,15 +40,14 @@ export function checkedTokenizer(json: unknown, path: string): Json {
     const added = json.added_tokens ?? [];
     const vocabulary = checkedModel(json.model);
     checkAdded(added, vocabulary);
-    checkLargest(vocabulary);
+    checkIds(vocabulary);
     for (const name of Object.keys(PARTS)) expectPart(json[name], name);
     checkTemplates(json.post_processor, vocabulary);
     const parts = Object.fromEntries(Object.keys(PARTS).map((name) => [name, json[name] ?? null]));
     return { ...json, ...parts, added_tokens: added };
   } catch (error) {
     throw new ModelError(
-      `Cannot use the tokenizer in "${path}": ${(error as Error).message}; save it again with a ` +
-        "current version of transformers",
+      `Cannot use the tokenizer in "${path}": ${(error as Error).message}; ${REMEDY}`,
       { cause: error },
     );
   }
@@ -82,14 +83,12 @@ function checkedModel(model: unknown): Vocabulary {
   if (Array.isArray(vocab)) return scoredTokens(model, vocab);
   if (!isJsonObject(vocab)) throw wrong("vocab", "an object of ids by token", vocab);
   const vocabulary = new Map<string, number>();
-  const tokens = new Map<number, string>();
-  for (const [token, id] of Object.entries(vocab)) {
+  for (const token of Object.keys(vocab)) {
+    const id = vocab[token];
     expectId(id, token);
-    if (tokens.has(id)) throw twice(id, tokens.get(id)!, token);
-    tokens.set(id, token);
     vocabulary.set(token, id);
   }
-  if (type === "BPE" || model.merges !== undefined) checkMerges(model, vocabulary);
+  if (type === "BPE" || model.merges !== undefined) checkMerges(model);
   return vocabulary;
 }
 
@@ -117,34 +116,57 @@ function scoredTokens(model: Json, vocab: unknown[]): Vocabulary {
   return vocabulary;
 }
 
-function checkMerges({ merges, ...model }: Json, vocabulary: Vocabulary): void {
+function checkMerges({ merges, ...model }: Json): void {
   if (!Array.isArray(merges)) throw wrong("merges", "a list of pairs of tokens", merges);
   const prefix = (model.continuing_subword_prefix ?? "") as string;
   const isText = typeof merges[0] === "string";
   for (const merge of merges) {
-    const pair: unknown = typeof merge === "string" ? merge.split(" ") : merge;
-    const isPair = Array.isArray(pair) && pair.length === 2 &&
-      isText === (typeof merge === "string") &&
-      typeof pair[0] === "string" && typeof pair[1] === "string";
+    const isPair = isText
+      ? typeof merge === "string" && merge.indexOf(" ") === merge.lastIndexOf(" ") &&
+        merge.includes(" ")
+      : Array.isArray(merge) && merge.length === 2 && typeof merge[0] === "string" &&
+        typeof merge[1] === "string";
     if (!isPair) throw wrong("merges", "a list of pairs of tokens", merge);
-    const [left, right] = pair;
+    if (prefix === "") continue;
     // The native library cuts the prefix off without looking whether it is there.
+    const right: string = isText ? merge.split(" ")[1] : merge[1];
     if (!right.startsWith(prefix)) {
       throw wrong("merges", `pairs whose second token begins with ${showJson(prefix)}`, merge);
-    }
-    const whole = left + right.slice(prefix.length);
-    const missing = [left, right, whole].find((token) => !vocabulary.has(token));
-    if (missing !== undefined) {
-      throw new Error(
-        `the merge ${showJson(merge)} needs the token ${showJson(missing)}, which is not in vocab`,
-      );
     }
   }
 }
 
+/**
+ * Makes sure that merges are of tokens that there are, as the native library does when it reads a file.
+ *
+ * @param json What {@linkcode checkedTokenizer} gave.
+ * @throws {ModelError} naming the merge.
+ */
+export function expectMerges(json: Json, path: string): void {
+  const model = json.model as Json;
+  if (!Array.isArray(model.merges) || Array.isArray(model.vocab)) return;
+  const prefix = (model.continuing_subword_prefix ?? "") as string;
+  const has = (token: string) => Object.hasOwn(model.vocab as Json, token);
+  for (const merge of model.merges) {
+    const [left, right]: string[] = typeof merge === "string" ? merge.split(" ") : merge;
+    const whole = left + right.slice(prefix.length);
+    if (has(left) && has(right) && has(whole)) continue;
+    const missing = [left, right, whole].find((token) => !has(token));
+    throw new ModelError(
+      `Cannot use the tokenizer in "${path}": the merge ${showJson(merge)} needs the token ` +
+        `${showJson(missing)}, which is not in vocab; ${REMEDY}`,
+    );
+  }
+}
+
+/**
+ * Tokens beside those of the model. The native library does not read their ids: it counts on from the
+ * number of tokens, so a file that says otherwise would be encoded and decoded by other ids.
+ */
 function checkAdded(added: unknown, vocabulary: Vocabulary): void {
   if (!Array.isArray(added)) throw wrong("added_tokens", "a list of tokens", added);
-  const tokens = new Map([...vocabulary].map(([token, id]) => [id, token]));
+  const { size } = vocabulary;
+  let largest = -1;
   for (const entry of added) {
     if (!isJsonObject(entry)) throw wrong("added_tokens", "a list of objects", entry);
     const { id, content } = entry;
@@ -162,28 +184,44 @@ function checkAdded(added: unknown, vocabulary: Vocabulary): void {
         throw wrong(`${name} in added_tokens`, "true or false", value);
       }
     }
-    const other = tokens.get(id);
-    if (other !== undefined && other !== content) throw twice(id, other, content);
     const known = vocabulary.get(content);
     if (known !== undefined && known !== id) {
       throw new Error(`the token ${showJson(content)} has two ids, ${known} and ${id}`);
     }
-    tokens.set(id, content);
+    if (content === "") continue;
+    const next = largest >= size ? largest + 1 : size;
+    if (known === undefined && id !== next) {
+      throw new Error(
+        `the token ${showJson(content)} in added_tokens has the id ${id}, and libraries give it ` +
+          `${next}, as they count on from the tokens before it`,
+      );
+    }
+    largest = Math.max(largest, id);
     vocabulary.set(content, id);
   }
 }
 
-function checkLargest(vocabulary: Vocabulary): void {
+/** Makes sure that each id is that of one token, and none is far beyond the others. */
+function checkIds(vocabulary: Vocabulary): void {
   if (vocabulary.size === 0) throw new Error("it has no tokens");
   const limit = IDS_PER_TOKEN * vocabulary.size + SPARE_IDS;
+  const isTaken = new Uint8Array(limit);
   for (const [token, id] of vocabulary) {
-    if (id < limit) continue;
-    throw new Error(
-      `the token ${
-        showJson(token)
-      } has the id ${id}, and the file has ${vocabulary.size} tokens, so ` +
-        `ids must be below ${limit}`,
-    );
+    if (id >= limit) {
+      throw new Error(
+        `the token ${
+          showJson(token)
+        } has the id ${id}, and the file has ${vocabulary.size} tokens, ` +
+          `so ids must be below ${limit}`,
+      );
+    }
+    if (isTaken[id] === 1) {
+      const [other] = [...vocabulary].find(([, taken]) => taken === id)!;
+      throw new Error(
+        `the tokens ${showJson(other)} and ${showJson(token)} have the same id, ${id}`,
+      );
+    }
+    isTaken[id] = 1;
   }
 }
 
@@ -200,7 +238,7 @@ function checkTemplates(processor: unknown, vocabulary: Vocabulary): void {
       if (!isKnown) throw wrong(`${showJson(token)} in special_tokens`, "ids of tokens", entry);
     }
     for (const name of ["single", "pair"]) {
-      const items = step[name] ?? [];
+      const items = name === "pair" ? step.pair ?? [] : step.single;
       if (!Array.isArray(items) || items.length > 100) throw wrong(name, "a list of pieces", items);
       for (const item of items) checkItem(item, named);
     }
@@ -224,10 +262,6 @@ function expectId(id: unknown, token: string): asserts id is number {
       showJson(id)
     }`,
   );
-}
-
-function twice(id: number, token: string, other: string): Error {
-  return new Error(`the tokens ${showJson(token)} and ${showJson(other)} have the same id, ${id}`);
 }
 
 function wrong(name: string, wanted: string, found: unknown): Error {

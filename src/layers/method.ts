@@ -54,6 +54,12 @@ export interface Method {
    * that weight decay could act on. Default true.
    */
   readonly keepsParameters?: boolean;
+  /**
+   * Its options with defaults filled in: a checkpoint of others is not gone on with.
+   *
+   * @internal
+   */
+  readonly settings?: object;
   /** By how much its best learning rate is above that of LoRA. Default 1. */
   readonly learningRateFactor?: number;
   /**

@@ -14,12 +14,21 @@ import { isJsonObject, readJson, showJson } from "../io/json.ts";
 import type { Checksums } from "./checkpoint_tensors.ts";
 import type { Fingerprints } from "./fingerprint.ts";
 import type { MadeBy } from "./made_by.ts";
+import type { MethodSettings } from "./method_settings.ts";
 import type { HeldOutLoss } from "./metrics.ts";
 
 /** Name of the file. */
 export const STATE_FILE = "state.json";
-const FORMAT = "falqon-checkpoint-1";
+const FORMAT = "falqon-checkpoint-2";
+/** The format before there were checksums of the file itself. */
+const EARLIER_FORMAT = "falqon-checkpoint-1";
 const SHA256 = /^[0-9a-f]{64}$/;
+
+/** Every field of it. */
+const FIELDS: readonly string[] = [
+  ...["format", "step", "tokens", "position", "method", "settings", "options", "date"],
+  ...["evaluations", "fingerprints", "madeBy", "checksums"],
+];
 
 /** What the file holds. */
 export interface CheckpointState {
@@ -31,10 +40,14 @@ export interface CheckpointState {
   position: LoaderPosition | null;
   /** Name of the method. */
   method: string;
+  /** The method's options. Older checkpoints have none. */
+  settings?: MethodSettings;
   /** The run's options, to tell the user what differs. */
   options: Record<string, unknown>;
   /** Held-out losses until then. Older checkpoints have none. */
   evaluations?: HeldOutLoss[];
+  /** The day that the chat template was told, where it names the date. */
+  date?: string;
   /** What the run was started with. Older checkpoints have none. */
   fingerprints?: Fingerprints;
   /** What computed it. Older checkpoints do not say. */
@@ -62,13 +75,13 @@ export async function readState(folder: string, step: number | null): Promise<Ch
       `Cannot resume from "${folder}" as ${what}: the file was damaged after it was written, or ` +
         "another version wrote it",
     );
-  if (!isJsonObject(json) || json.format !== FORMAT) {
+  if (!isJsonObject(json) || (json.format !== FORMAT && json.format !== EARLIER_FORMAT)) {
     throw broken(`its ${STATE_FILE} is not of the format ${FORMAT}`);
   }
   const { checksum, ...content } = json;
   const wrong = findWrong(content, step);
   if (wrong !== null) throw broken(`in its ${STATE_FILE} ${wrong}`);
-  if (checksum !== undefined && checksum !== checksumOf(content)) {
+  if (json.format === FORMAT && checksum !== checksumOf(content)) {
     throw broken(`the checksum of its ${STATE_FILE} is wrong`);
   }
   return content as unknown as CheckpointState;
@@ -85,14 +98,18 @@ function findWrong(json: Record<string, unknown>, wantedStep: number | null): st
     holds
       ? null
       : `${name} is ${value === undefined ? "missing" : showJson(value)} and must be ${wanted}`;
+  const unknown = Object.keys(json).find((name) => !FIELDS.includes(name));
+  if (unknown !== undefined) return `there is a field ${showJson(unknown)}`;
   const { step, tokens, position, method, options, evaluations, fingerprints } = json;
-  const { checksums, madeBy } = json;
+  const { checksums, madeBy, settings, date } = json;
   const before = isJsonObject(evaluations) ? null : evaluations ?? [];
   return expect("step", step, isCount(step), "a whole number of at least 0") ??
     expect("step", step, wantedStep === null || step === wantedStep, `${wantedStep}`) ??
     expect("tokens", tokens, isCount(tokens), "a whole number of at least 0") ??
     expect("method", method, typeof method === "string", "the name of a method") ??
     expect("options", options, isJsonObject(options), "an object") ??
+    expect("settings", settings, isJsonObject(settings ?? {}), "an object") ??
+    expect("date", date, date === undefined || isDate(date), "a day such as 2026-11-28") ??
     wrongPosition(position, step as number) ??
     expect(
       "evaluations",
@@ -136,6 +153,11 @@ function isEvaluation(value: unknown): boolean {
 
 function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && value as number >= 0;
+}
+
+function isDate(value: unknown): boolean {
+  return typeof value === "string" && /^\d{4}-\d\d-\d\d$/.test(value) &&
+    !Number.isNaN(Date.parse(value));
 }
 
 function isHash(value: unknown): boolean {

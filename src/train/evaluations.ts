@@ -33,12 +33,12 @@ export class Evaluations {
     stopped: AbortSignal,
     signal?: AbortSignal,
   ): Promise<HeldOutLoss | null> {
-    const { source: { model, evalData }, options } = this.#setup;
+    const { source: { model, evalData }, options, date } = this.#setup;
     if (evalData === undefined || this.at(step)) return null;
     const either = signal ? AbortSignal.any([signal, stopped]) : stopped;
     this.isComputing = true;
     try {
-      const shape = { ...evaluationShape(options), signal: either };
+      const shape = { ...evaluationShape(options), signal: either, date: date ?? undefined };
       return this.add(step, await evaluate(model, evalData, shape));
     } catch (error) {
       if (stopped.aborted && error === stopped.reason) return null;

@@ -11,26 +11,38 @@ import type { Dataset } from "../data/dataset.ts";
 import { OptionError } from "../errors.ts";
 import { exists } from "../io/exists.ts";
 import { toFileError } from "../io/file_error.ts";
+import type { Tokenizer } from "../io/tokenizer.ts";
 
-/** SHA-256 in hexadecimal; null for what has no files, such as rows of a program. */
+/** SHA-256 in hexadecimal; null for what cannot be told, such as rows that a program makes as they are read. */
 export interface Fingerprints {
   /** Of config.json and the weights. */
   model: string | null;
   /** Of tokenizer.json. */
   tokenizer: string | null;
-  /** Of the files of rows and how they are read: columns, weights, the side of a split. */
+  /** Of the chat template and the special tokens. Older checkpoints have none. */
+  template?: string | null;
+  /** Of the rows, in files or in memory, and how they are read: columns, weights, the side of a split. */
   data: string | null;
 }
 
 /** Up to so many bytes a file is read as a whole. */
-const WHOLE = 1 << 26;
+const WHOLE = 1 << 28;
 /** Of a larger one so many pieces of {@linkcode PIECE} bytes, with both ends. */
-const PIECES = 16;
+const PIECES = 256;
 const PIECE = 1 << 18;
+
+/** What a run is started with. */
+export interface Fingerprinted {
+  model: {
+    folder: string;
+    tokenizer: Pick<Tokenizer, "chatTemplate" | "bosTokenId" | "eosTokenId" | "padTokenId">;
+  };
+  data: Dataset;
+}
 
 /** Takes the fingerprints of what a run is started with. */
 export async function fingerprint(
-  { model: { folder }, data }: { model: { folder: string }; data: Dataset },
+  { model: { folder, tokenizer: loaded }, data }: Fingerprinted,
 ): Promise<Fingerprints> {
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
   const weights = names.filter((name) => name.endsWith(".safetensors")).sort();
@@ -38,6 +50,7 @@ export async function fingerprint(
   return {
     model: await hashFiles(["config.json", ...weights].map((name) => join(folder, name))),
     tokenizer: await exists(tokenizer) ? await hashFiles([tokenizer]) : null,
+    template: hashTemplate(loaded),
     data: await hashData(data),
   };
 }
@@ -57,6 +70,7 @@ export function expectSame(
   const subjects = {
     model: "the model has other weights or another config.json than the run was started with",
     tokenizer: "tokenizer.json is another than the run was started with",
+    template: "the chat template or the special tokens are others than the run was started with",
     data:
       `${data.name} has other rows than the run was started with, or is read or split otherwise`,
   };
@@ -69,12 +83,28 @@ export function expectSame(
   }
 }
 
-async function hashData({ descriptor }: Dataset): Promise<string | null> {
-  if (descriptor === null) return null;
+function hashTemplate(tokenizer: Fingerprinted["model"]["tokenizer"]): string {
+  const { chatTemplate, bosTokenId, eosTokenId, padTokenId } = tokenizer;
+  const parts = [chatTemplate?.source ?? null, bosTokenId, eosTokenId, padTokenId];
+  return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+}
+
+async function hashData({ descriptor, memory }: Dataset): Promise<string | null> {
+  if (descriptor === null) return memory && hashRows(memory.rows, memory.recipe);
   const { groups, options, selections } = descriptor;
   const weights = groups.map(({ files, weight }) => [files.length, weight]);
   const paths = groups.flatMap(({ files }) => files.map(({ path }) => path));
   return await hashFiles(paths, JSON.stringify({ weights, options, selections }));
+}
+
+function hashRows(rows: readonly unknown[], recipe: object): string | null {
+  const hash = createHash("sha256").update(JSON.stringify(recipe));
+  try {
+    for (const row of rows) hash.update(`${JSON.stringify(row)}\n`);
+  } catch {
+    return null; // such a row is refused when it is read, by its place
+  }
+  return hash.digest("hex");
 }
 
 /** Hashes sizes and contents, in this order; of a file beyond {@linkcode WHOLE}, pieces of its content. */

@@ -113,8 +113,9 @@ async function writeLines(path: string, lines: readonly string[]): Promise<void>
 function damageOf(lines: readonly string[], last: number): string | null {
   let next = 1;
   for (const [i, line] of lines.entries()) {
-    if (next > last) return null; // what follows was cut by a crash, or is of a later step
     const entry = parse(line);
+    // What follows the last step may have been cut by a crash, or is of a later step.
+    if (next > last && (entry === null || entry.step > last)) continue;
     if (entry === null) return `line ${i + 1} is no entry of a log`;
     if (!isOfStep(entry)) continue;
     if (entry.step !== next) return `line ${i + 1} has step ${entry.step} where ${next} comes next`;

@@ -25,6 +25,7 @@ import { fingerprint } from "./fingerprint.ts";
 import { setAside } from "./folder_order.ts";
 import { LOG_FILE, TrainingLog } from "./log.ts";
 import { madeBy } from "./made_by.ts";
+import { settingsOf } from "./method_settings.ts";
 import type { HeldOutLoss } from "./metrics.ts";
 import { SaveSchedule } from "./save_interval.ts";
 import type { Setup } from "./setup.ts";
@@ -114,7 +115,7 @@ export class RunFiles implements Disposable {
 
   /** Writes a checkpoint, and removes those that are not to stay. */
   async save(standing: Standing): Promise<void> {
-    const { source, network, options, fingerprints } = this.#setup;
+    const { source, network, options, fingerprints, date } = this.#setup;
     if (source.outputDir === undefined) {
       throw new OptionError("Cannot save a checkpoint as there is no outputDir: give one");
     }
@@ -124,8 +125,10 @@ export class RunFiles implements Disposable {
     const state = {
       ...standing,
       method: network.method.name,
+      settings: settingsOf(network.method),
       options: { ...options },
       evaluations: [...list],
+      ...date !== null && { date },
       fingerprints: fingerprints ?? await fingerprint(source),
       madeBy: madeBy(network.device),
     };

@@ -8,6 +8,7 @@
 import type { Loader } from "../data/types.ts";
 import { OptionError } from "../errors.ts";
 import { noticeOnConsole } from "../printable.ts";
+import { today } from "../io/jinja_globals.ts";
 import { FolderLock } from "../io/folder_lock.ts";
 import { expectWritable } from "../io/writable.ts";
 import type { Method } from "../layers/method.ts";
@@ -27,6 +28,7 @@ import type { CheckpointState } from "./checkpoint_state.ts";
 import { expectSame, fingerprint, type Fingerprints } from "./fingerprint.ts";
 import { hasAside, tidyFolder } from "./folder_order.ts";
 import { firstBatches, initFromGradients } from "./gradient_init.ts";
+import { expectSettings } from "./method_settings.ts";
 import { madeBy, otherMaker } from "./made_by.ts";
 import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
 import { announceData, countSteps, openTrainingLoader } from "./training_data.ts";
@@ -47,6 +49,8 @@ export interface Setup {
   resumedFrom: string | null;
   /** What it was started with; null where no checkpoint is written. */
   fingerprints: Fingerprints | null;
+  /** The day that the chat template is told; null where it does not name the date. */
+  date: string | null;
   /** The right to write into the run's folder; null where nothing is written. */
   lock: FolderLock | null;
 }
@@ -66,7 +70,11 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   using made = new DisposableStack();
   const lock = outputDir === undefined ? null : made.use(await takeFolder(outputDir, notice));
   const checkpoint = await findStart(source, notice);
-  if (checkpoint) expectMethod(checkpoint.state, method, checkpoint.path);
+  if (checkpoint) {
+    const { state, path } = checkpoint;
+    expectMethod(state, method, path);
+    expectSettings(path, state.settings, method, source.resumeAnyway ?? false);
+  }
   const needsPrints = checkpoint !== null || options.saveEvery !== 0;
   const fingerprints = needsPrints ? await fingerprint(source) : null;
   if (checkpoint && !source.resumeAnyway) {
@@ -75,6 +83,7 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   }
   const maker = otherMaker(checkpoint?.state.madeBy, madeBy(model.device));
   if (maker !== null) notice(maker);
+  const date = dateOf(source, checkpoint, notice);
   await announceData(source, options, notice, signal);
 
   const random = new Random(options.seed);
@@ -92,14 +101,14 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   const { gradientCheckpointing: checkpointing } = options;
   network.reserve({ tokens: rows, training: true, checkpointing });
   signal?.throwIfAborted();
-  const loader = made.adopt(await openTrainingLoader(source, options), (it) => it.close());
+  const loader = made.adopt(await openTrainingLoader(source, options, date), (it) => it.close());
   if (network.layers.gradientInit && !checkpoint) {
     const { seed, gradAccumSteps } = options;
     const batches = await firstBatches(loader, rows, gradAccumSteps);
     signal?.throwIfAborted();
     await initFromGradients(network, batches, rows, { seed, checkpointing, gradAccumSteps });
   }
-  const totalSteps = await countSteps(source, options, notice, signal);
+  const totalSteps = await countSteps(source, options, date, notice, signal);
   const { optimizer, updateStats } = options;
   const step = made.use(
     await TrainingStep.create(network, rows, {
@@ -113,10 +122,27 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   signal?.throwIfAborted();
   made.move(); // nothing failed: all of it is the trainer's
   return {
-    ...{ source, options, network, step, loader, totalSteps, fingerprints, lock },
+    ...{ source, options, network, step, loader, totalSteps, fingerprints, lock, date },
     checkpoint: checkpoint?.state ?? null,
     resumedFrom: checkpoint?.path ?? null,
   };
+}
+
+/**
+ * The day that the chat template is told, if it names the date: that on which the run was begun, so that it
+ * has the same rows on every day.
+ */
+function dateOf(
+  { model: { tokenizer } }: TrainerOptions,
+  checkpoint: Checkpoint | null,
+  onNotice: (notice: string) => void,
+): string | null {
+  if (!tokenizer.chatTemplate?.namesDate) return null;
+  const date = tokenizer.options.date ?? checkpoint?.state.date;
+  if (checkpoint && date === undefined) {
+    onNotice("the chat template names the date, which the checkpoint does not: it is told today's");
+  }
+  return date ?? today();
 }
 
 /** Makes sure that a folder can be written, and that nobody else writes there, from now on. */

@@ -221,7 +221,8 @@ export class Trainer implements Disposable {
     this.#claim.expect();
     const rows = data ?? this.#setup.source.evalData;
     if (!rows) throw new OptionError("Cannot evaluate without rows: give data, or evalData");
-    const shape = { ...evaluationShape(this.options), signal };
+    const date = this.#setup.date ?? undefined;
+    const shape = { ...evaluationShape(this.options), signal, date };
     const result = await tellingKept(this, evaluate(this.model, rows, shape));
     if (!data) await this.#files.appendLoss(this.#evaluations.add(this.step, result));
     return result;

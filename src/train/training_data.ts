@@ -10,10 +10,15 @@ import { lookAtData } from "../data/preview.ts";
 import type { Batch, Loader } from "../data/types.ts";
 import type { ResolvedOptions, TrainerOptions } from "./options.ts";
 
-/** Opens the stream of a run's batches. */
+/**
+ * Opens the stream of a run's batches.
+ *
+ * @param date The day that the chat template is told; null where it does not name the date.
+ */
 export function openTrainingLoader(
   { model, data }: Pick<TrainerOptions, "model" | "data">,
   { batchSize, sequenceLength, epochs, seed, rows }: ResolvedOptions,
+  date: string | null,
 ): Promise<Loader> {
   return openLoader({
     ...rows,
@@ -23,7 +28,7 @@ export function openTrainingLoader(
     seed,
     dataset: data,
     tokenizerFolder: model.folder,
-    tokenizerOptions: model.tokenizer.options,
+    tokenizerOptions: { ...model.tokenizer.options, ...date !== null && { date } },
     vocabSize: model.config.vocabSize,
   });
 }
@@ -67,6 +72,7 @@ export async function announceData(
 export async function countSteps(
   source: Pick<TrainerOptions, "model" | "data">,
   options: ResolvedOptions,
+  date: string | null,
   onNotice: (notice: string) => void,
   signal?: AbortSignal,
 ): Promise<number | null> {
@@ -89,7 +95,7 @@ export async function countSteps(
       `${steps === undefined ? "steps" : "whole epochs"} to begin at once`,
   );
   const begun = performance.now();
-  const loader = await openTrainingLoader(source, options);
+  const loader = await openTrainingLoader(source, options, date);
   try {
     let batches = 0;
     for await (const _ of loader.batches()) {

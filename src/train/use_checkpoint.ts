@@ -8,6 +8,7 @@ import { OptionError } from "../errors.ts";
 import type { Model } from "../inference/model.ts";
 import type { Method } from "../layers/method.ts";
 import { findCheckpoint, restoreCheckpoint } from "./checkpoint.ts";
+import { expectSettings } from "./method_settings.ts";
 
 /**
  * Loads a checkpoint onto the GPU, to evaluate, generate and save what was trained until then; to go
@@ -43,6 +44,7 @@ export async function useCheckpoint(
       `Cannot use "${path}" under ${method.name} as it was trained by ${state.method}: use that method`,
     );
   }
+  expectSettings(path, state.settings, method, false);
   const network = await model.adapt(method, { random: () => 0, restoring: true });
   try {
     await restoreCheckpoint(checkpoint, network);

@@ -30,7 +30,9 @@ function refusal(name: string, content: string | Uint8Array, options: DatasetOpt
 
 Deno.test("Parquet is read by row groups, nested columns and 64-bit ids as they were written", async () => {
   const expected = JSON.parse(await Deno.readTextFile(fixture("rows.json")));
-  for (const name of ["rows.parquet", "rows_lz4.parquet"]) {
+  for (
+    const name of ["rows.parquet", "rows_lz4.parquet", "rows_snappy.parquet", "rows_none.parquet"]
+  ) {
     const dataset = Dataset.from(fixture(name));
     const groups = await Array.fromAsync(dataset.rawRows());
     assertEquals(groups.map((rows) => rows.length), [10, 10, 3]);

@@ -59,17 +59,20 @@ const REFUSED: [what: string, fields: Json, model?: Json][] = [
   ["found -1", {}, vocab({ zz: -1 })],
   ['"<unk>" and "zz" have the same id, 0', {}, vocab({ zz: 0 })],
   ["has the id 2147483647, and the file has 3 tokens", {}, vocab({ zz: 2147483647 })],
-  ["has the id 100000000", { added_tokens: [{ id: 1e8, content: "q" }] }],
+  ['"q" in added_tokens has the id 100000000, and libraries give it 8', {
+    added_tokens: [{ id: 1e8, content: "q" }],
+  }],
   ['"<s>" has two ids, 1 and 9', { added_tokens: [{ id: 9, content: "<s>" }] }],
-  ['"a" and "q" have the same id, 3', { added_tokens: [{ id: 3, content: "q" }] }],
+  ['"q" in added_tokens has the id 3, and libraries give it 8', {
+    added_tokens: [{ id: 3, content: "q" }],
+  }],
   ["content in added_tokens must be a text", { added_tokens: [{ id: 9, content: 7 }] }],
-  ["lstrip in added_tokens must be", { added_tokens: [{ id: 9, content: "q", lstrip: "x" }] }],
+  ["lstrip in added_tokens must be", { added_tokens: [{ id: 8, content: "q", lstrip: "x" }] }],
   ["added_tokens must be a list", { added_tokens: { a: 1 } }],
   ["model must be an object: found 5", { model: 5 }],
   ["vocab must be an object", {}, { vocab: 7 }],
   ["merges must be a list of pairs", {}, { merges: [["a"]] }],
   ["merges must be a list of pairs", {}, { merges: [["a", "b"], "a b"] }],
-  ['needs the token "ba"', {}, { merges: [["b", "a"]] }],
   ["whose second token begins with", {}, { continuing_subword_prefix: "##########" }],
   ["byte_fallback must be true or false", {}, { byte_fallback: "yes" }],
   ["unk_token must be a token: found 3", {}, { unk_token: 3 }],
@@ -136,6 +139,17 @@ Deno.test("a token may have an id beyond the others, and parts may be left out",
   }
   const engines = await Engines.open("t.json", file, config, false);
   assertEquals(await engines.encodeBatch(["ab"]), [[3, 60_000]]);
+});
+
+Deno.test("merges are of tokens that there are, with either library", async () => {
+  const file = tokenizer({}, { merges: [["b", "a"]] });
+  for (const native of [false, true]) {
+    await assertRejects(
+      () => Engines.open("t.json", file, config, native),
+      ModelError,
+      "ba",
+    );
+  }
 });
 
 Deno.test("what a library throws from within is named", async () => {

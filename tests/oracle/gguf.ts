@@ -22,7 +22,7 @@ export function readGguf(bytes: Uint8Array<ArrayBuffer>): GgufFile {
   const u64 = () => Number(view.getBigUint64((at += 8) - 8, true));
   const text = () => {
     const length = u64();
-    return new TextDecoder().decode(bytes.subarray(at, at += length));
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(at, at += length));
   };
   const value = (type: number): unknown => {
     switch (type) {

@@ -79,6 +79,7 @@ export async function dryRun(
     options: { saveEvery: 2, keepCheckpoints: 2 },
     fingerprints: { model: null, tokenizer: null, data: null },
     checkpoint: checkpoint?.state ?? null,
+    date: null,
     resumedFrom: checkpoint?.path ?? null,
     network,
     lock,

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import {
   DataError,
@@ -182,6 +183,26 @@ Deno.test("a run does not go on with another model, tokenizer or data without be
     await refuse("tokenizer.json is another than the run was started with");
     await Deno.writeTextFile(tokenizer, text);
 
+    const chatTemplate = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    using chosen = await Model.load(join(folder, "model"), { device, chatTemplate });
+    await refuse("the chat template or the special tokens are others", { model: chosen });
+    const inMemory = (count: number) =>
+      Dataset.from(Array.from({ length: count }, (_, i) => rowOf(i)));
+    const memory = { ...resumed, resumeFrom: undefined, overwrite: true, data: inMemory(9) };
+    await train({ ...memory, outputDir: join(folder, "memory"), steps: 2 });
+    const again = {
+      ...memory,
+      outputDir: undefined,
+      saveEvery: 0,
+      resumeFrom: join(folder, "memory"),
+    };
+    await assertRejects(
+      () => train({ ...again, data: inMemory(8) }),
+      OptionError,
+      "the data has other rows than the run was started with",
+    );
+    assertEquals((await train({ ...again, overwrite: undefined, steps: 3 })).length, 1);
+
     await Deno.mkdir(join(folder, "other"));
     const edit = (name: string, values: Float32Array) => {
       if (name.endsWith("o_proj.weight")) values[0] += 1;
@@ -297,6 +318,70 @@ Deno.test("a checkpoint runs as the model that it is of", () =>
       OptionError,
       "under falqon as it was trained by lora",
     );
+  }));
+
+Deno.test("what a checkpoint's numbers mean stays, and what computes otherwise is said", () =>
+  withScene(async ({ output, options, model }) => {
+    await train({ ...options, steps: 2 });
+    const notices: string[] = [];
+    const resumed = { ...options, resumeFrom: output, onNotice: (it: string) => notices.push(it) };
+    const refuse = (method: Method, want: string, more: Partial<TrainerOptions> = {}) =>
+      assertRejects(() => train({ ...resumed, method, ...more }), OptionError, want);
+    // As bytes, codes of int8 fit where those of FP8 are expected.
+    await refuse(
+      falqon({ rank: 3, format: "fp8", updateRule: "requantize" }),
+      'format of falqon was "int8" and is "fp8" now: give what it was',
+      { resumeAnyway: true },
+    );
+    await assertRejects(
+      () => useCheckpoint(model, falqon({ rank: 3, updateRule: "requantize" }), output),
+      OptionError,
+      'format of falqon was "int8"',
+    );
+    const other = falqon({ rank: 3, format: "int8", updateRule: "requantize", alpha: 8 });
+    await refuse(other, "loraScale of falqon was 5.33");
+    assertEquals(notices, []);
+
+    const state = join(output, "checkpoint-2/state.json");
+    const { checksum: _, madeBy: __, ...older } = JSON.parse(await Deno.readTextFile(state));
+    const madeBy = { version: "0.0.9", kernels: "0", gpu: "Another GPU", provider: "dawn" };
+    const content = { ...older, madeBy };
+    const checksum = createHash("sha256").update(JSON.stringify(content)).digest("hex");
+    await Deno.writeTextFile(state, JSON.stringify({ ...content, checksum }));
+    await train({ ...resumed, method: other, resumeAnyway: true, steps: 3 });
+    assert(
+      /^the run goes on by version \S+ instead of 0\.0\.9 and on .+ instead of Another GPU \(dawn\): its losses may differ/
+        .test(notices[0]),
+      notices[0],
+    );
+    assertEquals(notices.length, 1);
+  }, () => falqon({ rank: 3, format: "int8", updateRule: "requantize" })));
+
+Deno.test("a chat template that names the date is told the day on which the run began", () =>
+  withScene(async ({ folder, output, options, model: { folder: path } }) => {
+    const template =
+      "{{ strftime_now('%d %b %Y') }}{% for m in messages %}{{ m.content }}{% endfor %}";
+    using model = await Model.load(path, { device, chatTemplate: template });
+    const file = join(folder, "chat.jsonl");
+    const rows = [0, 1, 2, 3].map((i) => ({
+      messages: [{ role: "user", content: `say ${i}` }, { role: "assistant", content: `so ${i}` }],
+    }));
+    await Deno.writeTextFile(file, rows.map((row) => JSON.stringify(row) + "\n").join(""));
+    const chat = { ...options, model, data: Dataset.from(file), batchSize: 1 };
+    const losses = (await train(chat)).map(({ loss }) => loss);
+    await train({ ...chat, overwrite: true, steps: 3 });
+    const state = join(output, "checkpoint-3/state.json");
+    const { checksum: _, ...content } = JSON.parse(await Deno.readTextFile(state));
+    assertEquals(content.date, new Date().toLocaleDateString("sv-SE"));
+    const resumed = { ...chat, resumeFrom: output };
+    assertEquals((await train(resumed)).map(({ loss }) => loss), losses.slice(3));
+    // Begun on another day, its rows are others.
+    const other = { ...content, date: "2001-02-03" };
+    const checksum = createHash("sha256").update(JSON.stringify(other)).digest("hex");
+    await Deno.remove(join(output, "checkpoint-6"), { recursive: true });
+    await Deno.writeTextFile(state, JSON.stringify({ ...other, checksum }));
+    const [first, ...rest] = (await train(resumed)).map(({ loss }) => loss);
+    assert(first !== losses[3] && rest.length === 2);
   }));
 
 Deno.test("findLearningRate tries rates from the same start, and goes on at an end", () =>

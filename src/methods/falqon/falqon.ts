@@ -71,6 +71,7 @@ function falqonMethod(name: string, trains: boolean, settings: FalqonSettings): 
   return {
     name,
     trains,
+    settings,
     keepsParameters: keepsAdapters(settings),
     // The rows of a melded A are short: see the sweep in docs/ACCURACY.md.
     learningRateFactor: settings.init === "melded" ? 10 : 1,

@@ -75,6 +75,7 @@ function loraMethod(name: string, trains: boolean, settings: LoraSettings): Meth
   return {
     name,
     trains,
+    settings,
     needsAllLayers: adapter !== undefined,
     build: (context) => new LoraLayers(context, settings),
     ...(adapter && { changes: (linears) => baseChanges(adapter, linears) }),

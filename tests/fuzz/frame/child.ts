@@ -47,9 +47,9 @@ async function main({ module, folder, note, seed, from, to }: Job): Promise<void
     const finding = { index, outcome, problem: problem.slice(0, 500), place: placeOf(error) };
     Deno.stdout.writeSync(encoder.encode(`${JSON.stringify(finding)}\n`));
   }
+  await fuzzing.close?.();
   state[Note.done] = 1;
   save();
-  await fuzzing.close?.();
 }
 
 if (import.meta.main) await main(JSON.parse(Deno.args[0]));

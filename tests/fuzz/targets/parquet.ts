@@ -35,7 +35,9 @@ export const target: FuzzTarget<Uint8Array> = {
   gate: 300,
   prepare: async () => {
     const files = await Promise.all(
-      ["rows.parquet", "rows_lz4.parquet"].map((name) => Deno.readFile(new URL(name, FIXTURES))),
+      ["rows", "rows_lz4", "rows_snappy", "rows_none"].map((name) =>
+        Deno.readFile(new URL(`${name}.parquet`, FIXTURES))
+      ),
     );
     const reader = new RowReader();
     return {
