@@ -70,14 +70,20 @@ function isPath(value: unknown): value is string {
 
 /** Paths or other names of data: the flag may be given several times, and each adds one. */
 export function names(placeholder: string, ...words: Words): Flag<string[]> {
-  return {
-    ...flag(placeholder, words, "a path, or a list of them", (value) => {
-      const given = [value].flat();
-      const valid = given.length > 0 && given.every((it) => isPath(it));
-      return valid ? given as string[] : undefined;
-    }),
-    collects: true,
+  return collecting(path(placeholder, ...words));
+}
+
+/** Texts: the flag may be given several times, and each adds one. */
+export function texts(placeholder: string, ...words: Words): Flag<string[]> {
+  return collecting(text(placeholder, ...words));
+}
+
+function collecting({ read, ...one }: Flag<string>): Flag<string[]> {
+  const readAll = (value: unknown) => {
+    const given = [value].flat().map(read).filter((it) => it !== undefined);
+    return given.length > 0 && given.length === [value].flat().length ? given : undefined;
   };
+  return { ...one, wanted: `${one.wanted}, or a list of them`, read: readAll, collects: true };
 }
 
 /** Numbers above 0 with commas between; in a file also an array. */
