@@ -17,6 +17,7 @@ import { estimateRows } from "./row_estimate.ts";
 import { loadRunnable } from "./runnable.ts";
 import { CHAT_FLAGS, GPU_FLAGS, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
 import { StatusLine } from "./status_line.ts";
+import { tell } from "./terminal.ts";
 
 /** The command `eval`. */
 export const evalCommand: Command = command({
@@ -38,7 +39,7 @@ export const evalCommand: Command = command({
     const onProgress = showProgress(line, rows);
     const { warnings, ...result } = await evaluate(model, data, { ...values, onProgress });
     line.show(null);
-    for (const warning of warnings) terminal.stderr(`warning: ${warning}\n`);
+    for (const warning of warnings) tell(terminal, "warning", warning);
     terminal.stdout(JSON.stringify(result) + "\n");
   },
 });
