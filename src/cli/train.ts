@@ -39,7 +39,7 @@ import {
   writeOptions,
 } from "./run_folder.ts";
 import { compareSaved, ROUNDED_UNKNOWN } from "./saved_loss.ts";
-import { noticesOn, outlivingReaders, type Terminal } from "./terminal.ts";
+import { noticesOn, outlivingReaders, tell, type Terminal } from "./terminal.ts";
 import { choiceOf, gain } from "./train_summary.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
@@ -79,7 +79,7 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   const job = { values, folder, data, evalData, output, overwrite, samples, stop, started: {} };
   return await restartOnDeviceLost((from) => attempt({ ...job, ...from }, line), {
     restarts: values.onDeviceLost === "restart" ? undefined : 0,
-    onNotice: (notice) => terminal.stderr(`warning: ${notice}\n`),
+    onNotice: (notice) => tell(terminal, "warning", notice),
   });
 }
 
@@ -159,7 +159,7 @@ async function attempt(job: Job, line: StatusLine): Promise<number> {
     () => writeOptions(output, values, trainer.options),
   );
   for (const warning of dataWarnings(trainer.dataStatistics)) {
-    terminal.stderr(`warning: ${warning}\n`);
+    tell(terminal, "warning", warning);
   }
   const { saveEvery } = trainer.options;
   const remedy = saveEvery !== 0
