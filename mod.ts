@@ -97,6 +97,7 @@ export {
   readPeftAdapter,
 } from "./src/io/peft.ts";
 
+export { EventFile, type Scalars } from "./src/io/event_file.ts";
 export { baseOfAdapter } from "./src/io/hub/base.ts";
 export { fetchData } from "./src/io/hub/data.ts";
 export { fetchModel, type FetchOptions } from "./src/io/hub/model.ts";

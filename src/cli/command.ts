@@ -7,12 +7,13 @@
 import { readConfigFile } from "./config_file.ts";
 import { FalqonError } from "../errors.ts";
 import { UsageError } from "./errors.ts";
-import { type FlagTable, type FlagValues, kebabCase, parseFlags, path, toggle } from "./flags.ts";
+import { type FlagTable, type FlagValues, kebabCase, path, toggle } from "./flags.ts";
+import { parseFlags } from "./parse_flags.ts";
 import { helpOf } from "./help.ts";
 import { inFlagWords, inWordsOf } from "./flag_words.ts";
 import { translateWords } from "./other_names.ts";
 import type { Command } from "./command_type.ts";
-import type { Terminal } from "./terminal.ts";
+import { tell, type Terminal } from "./terminal.ts";
 
 /** The parts of a command. */
 export interface CommandSpec<F extends FlagTable> {
@@ -45,7 +46,7 @@ export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
     flags,
     usage: `${name} ${synopsis}`,
     async run(args, terminal) {
-      const hint = (text: string) => terminal.stderr(`note: ${text}\n`);
+      const hint = (text: string) => tell(terminal, "note", text);
       const { values: { config, help, ...given }, words } = parseFlags<FlagTable>(
         translateWords(args, flags, hint),
         flags,

@@ -13,6 +13,7 @@ import { chosenTemplate } from "./chosen_template.ts";
 import { openDevice } from "./open_device.ts";
 import { loadRunnable } from "./runnable.ts";
 import { CHAT_FLAGS, GPU_FLAGS, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
+import { tell } from "./terminal.ts";
 
 /** The command `eval`. */
 export const evalCommand: Command = command({
@@ -28,7 +29,7 @@ export const evalCommand: Command = command({
     const chatTemplate = await chosenTemplate(values);
     using model = await loadRunnable(values, device, terminal, { chatTemplate });
     const { warnings, ...result } = await evaluate(model, data, values);
-    for (const warning of warnings) terminal.stderr(`warning: ${warning}\n`);
+    for (const warning of warnings) tell(terminal, "warning", warning);
     terminal.stdout(JSON.stringify(result) + "\n");
   },
 });

@@ -14,7 +14,7 @@ import { choice, group, path, toggle } from "./flags.ts";
 import { formatBytes } from "./format.ts";
 import { locate } from "./located.ts";
 import { RUN_FLAGS } from "./shared_flags.ts";
-import { interrupting, noticesOn, type Terminal } from "./terminal.ts";
+import { interrupting, noticesOn, tell, type Terminal } from "./terminal.ts";
 
 /** The command `export`. */
 export const exportCommand: Command = command({
@@ -56,7 +56,7 @@ export const exportCommand: Command = command({
 function progressOn(terminal: Terminal, file: string) {
   let begun = false;
   return ({ done, total }: { done: number; total: number }) => {
-    if (!begun) terminal.stderr(`note: ${file} takes ${formatBytes(total)}\n`);
+    if (!begun) tell(terminal, "note", `${file} takes ${formatBytes(total)}`);
     begun = true;
     if (terminal.columns === null) return;
     const text = `writing, ${formatBytes(done)} of ${formatBytes(total)}`;

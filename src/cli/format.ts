@@ -4,6 +4,8 @@
  * @module
  */
 
+import { printable } from "../printable.ts";
+
 /** Bytes in the largest unit that leaves at least one whole: `1.5 GiB`. */
 export function formatBytes(bytes: number): string {
   const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
@@ -42,5 +44,5 @@ export function formatTable(rows: Rows): string {
 /** Indented lines of names and texts. */
 export function formatList(rows: Rows): string {
   const left = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `  ${name.padEnd(left)}  ${value}\n`).join("");
+  return rows.map(([name, value]) => printable(`  ${name.padEnd(left)}  ${value}`) + "\n").join("");
 }

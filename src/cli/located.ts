@@ -15,7 +15,7 @@ import { fetchModel, type FetchOptions } from "../io/hub/model.ts";
 import { parseDataName, parseModelName, repoOfFolder, showRepo } from "../io/hub/names.ts";
 import { DownloadBar } from "./download_bar.ts";
 import { InterruptedError, UsageError } from "./errors.ts";
-import { noticesOn, type Terminal } from "./terminal.ts";
+import { noticesOn, tell, type Terminal } from "./terminal.ts";
 
 /** The flags that name a model. */
 interface ModelValues {
@@ -53,7 +53,7 @@ export async function locate<T extends ModelValues>(
     );
   }
   const base = await baseOfAdapter(folder);
-  terminal.stderr(`note: "${model}" is an adapter of ${base}, which is loaded with it\n`);
+  tell(terminal, "note", `"${model}" is an adapter of ${base}, which is loaded with it`);
   return { ...values, model: await locateModel(base, terminal, options), adapter: folder };
 }
 
@@ -82,7 +82,7 @@ export async function locateModel(
     terminal,
     (options) => fetchModel(text, { ...options, weights }),
   );
-  terminal.stderr(`note: ${text} from the hub: ${folder}\n`);
+  tell(terminal, "note", `${text} from the hub: ${folder}`);
   return folder;
 }
 
@@ -158,6 +158,6 @@ export async function transferring<T>(
 }
 
 function takePath(path: string, mayBeName: boolean, terminal: Terminal): string {
-  if (mayBeName) terminal.stderr(`note: "${path}" is taken from this folder, not from the hub\n`);
+  if (mayBeName) tell(terminal, "note", `"${path}" is taken from this folder, not from the hub`);
   return path;
 }

@@ -44,6 +44,7 @@ const SAME: Readonly<Record<string, string>> = {
   "log-every": "logging-steps steps-per-report",
   "save-every": "save-steps",
   "keep-checkpoints": "save-total-limit",
+  tensorboard: "logging-dir tensorboard-dir",
   "load-best": "load-best-model-at-end",
   "resume-from": "resume-from-checkpoint resume-adapter-file",
   "max-new-tokens": "max-tokens",
@@ -59,7 +60,8 @@ const MEANS: Readonly<Record<string, readonly [flag: string, value: string]>> = 
 
 const PRECISION =
   "the method decides, and --method lora --base f16 keeps weights in 16 bits; leave it out";
-const LOG = "every run writes training_log.jsonl, a line of JSON per step; leave it out";
+const LOG =
+  "every run writes training_log.jsonl, a line of JSON per step, and --tensorboard DIR event files; leave it out";
 const ONE_GPU = "a process uses one GPU; leave it out";
 const HELD_OUT = "--eval-every N, --save-every N say how often; leave it out";
 
@@ -73,7 +75,6 @@ const INSTEAD: Readonly<Record<string, string>> = {
   "mixed-precision": PRECISION,
   "report-to": LOG,
   "wandb-project": LOG,
-  "logging-dir": LOG,
   "use-wandb": LOG,
   "eval-strategy": HELD_OUT,
   "evaluation-strategy": HELD_OUT,

@@ -11,6 +11,7 @@ import type { Command } from "./command_type.ts";
 import { path, text, toggle } from "./flags.ts";
 import { transferring } from "./located.ts";
 import { factsOfRun } from "./run_card.ts";
+import { tell } from "./terminal.ts";
 
 /** The command `push`. */
 export const push: Command = command({
@@ -37,7 +38,7 @@ export const push: Command = command({
     }, "up");
     const { files, leftOut, url, commit } = result;
     terminal.stderr(`pushed ${files.join(", ")}\n`);
-    if (leftOut.length > 0) terminal.stderr(`note: left out ${leftOut.join(", ")}\n`);
+    if (leftOut.length > 0) tell(terminal, "note", `left out ${leftOut.join(", ")}`);
     terminal.stdout(`${url}\ncommit ${commit}\n`);
   },
 });

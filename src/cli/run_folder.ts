@@ -123,7 +123,9 @@ export async function writeOptions(
     const given = options[name];
     if (given !== undefined) options[name] = await Promise.all(given.map(lastingName));
   }
-  const { chatTemplate } = options;
+  const { chatTemplate, sampleMessages, tensorboard } = options;
+  if (sampleMessages) options.sampleMessages = sampleMessages.map((path) => resolve(path));
+  if (tensorboard !== undefined) options.tensorboard = resolve(tensorboard);
   if (chatTemplate !== undefined && !CHAT_TEMPLATE_NAMES.includes(chatTemplate)) {
     options.chatTemplate = resolve(chatTemplate);
   }

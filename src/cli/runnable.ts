@@ -16,7 +16,7 @@ import { UsageError } from "./errors.ts";
 import { locate } from "./located.ts";
 import { frozenMethod, trainingMethod } from "./method.ts";
 import { OPTIONS_FILE, optionsOfRun } from "./run_folder.ts";
-import { noticesOn, type Terminal } from "./terminal.ts";
+import { noticesOn, tell, type Terminal } from "./terminal.ts";
 
 /** The flags that say what runs. */
 interface RunnableValues {
@@ -69,7 +69,7 @@ export async function loadRunnable(
     await load(needed(named, "model"), options.chatTemplate ?? named.chatTemplate),
   );
   const step = await useCheckpoint(model, await trainingMethod(named, device, terminal), folder);
-  terminal.stderr(`note: "${folder}" is ${run.model} after step ${step} of its run\n`);
+  tell(terminal, "note", `"${folder}" is ${run.model} after step ${step} of its run`);
   opened.move();
   return model;
 }

@@ -195,7 +195,12 @@ export function interrupting(
   return { signal: stop.signal, [Symbol.dispose]: () => interrupt[Symbol.dispose]() };
 }
 
-/** Says what is no error but should be known. */
+/** Says what is no error but should be known, in one line whatever it quotes. */
+export function tell(terminal: Terminal, kind: "note" | "warning", text: string): void {
+  terminal.stderr(`${kind}: ${printable(text)}\n`);
+}
+
+/** The same as a function of what should be known. */
 export function noticesOn(terminal: Terminal): (notice: string) => void {
-  return (notice) => terminal.stderr(`note: ${notice}\n`);
+  return (notice) => tell(terminal, "note", notice);
 }

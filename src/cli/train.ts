@@ -26,6 +26,7 @@ import { findRate } from "./find_rate.ts";
 import { methodName, savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
+import { readSamples, Records, type Samples } from "./records.ts";
 import { estimateRows } from "./row_estimate.ts";
 import { StatusLine } from "./status_line.ts";
 import { runFolderOf } from "../train/checkpoint.ts";
@@ -38,7 +39,7 @@ import {
   writeOptions,
 } from "./run_folder.ts";
 import { compareSaved, ROUNDED_UNKNOWN } from "./saved_loss.ts";
-import { noticesOn, outlivingReaders, type Terminal } from "./terminal.ts";
+import { noticesOn, outlivingReaders, tell, type Terminal } from "./terminal.ts";
 import { choiceOf, gain } from "./train_summary.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
@@ -70,14 +71,15 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   const overwrite = named.overwrite ?? false;
   if (resumeFrom === undefined && isRun && !overwrite) await expectFree(output);
   if (named.showRows !== undefined) return await showDataset(named, terminal);
+  const samples = await readSamples(named, terminal);
   const { data, evalData } = await openData(named, terminal);
   const values = await locate(named, terminal);
   const folder = needed(values, "model");
   if (values.findLearningRate) return await findRate(values, { data, evalData }, terminal);
-  const job = { values, folder, data, evalData, output, overwrite, stop, started: {} };
+  const job = { values, folder, data, evalData, output, overwrite, samples, stop, started: {} };
   return await restartOnDeviceLost((from) => attempt({ ...job, ...from }, line), {
     restarts: values.onDeviceLost === "restart" ? undefined : 0,
-    onNotice: (notice) => terminal.stderr(`warning: ${notice}\n`),
+    onNotice: (notice) => tell(terminal, "warning", notice),
   });
 }
 
@@ -96,6 +98,7 @@ interface Job {
   evalData: Dataset | null;
   output: string;
   overwrite: boolean;
+  samples: Samples;
   /** Instead of where the values say. */
   resumeFrom?: string;
   /** What is done when the process is asked to end. */
@@ -147,9 +150,16 @@ async function attempt(job: Job, line: StatusLine): Promise<number> {
     stopped = code;
     trainer.stop();
   };
-  await watch(line, trainer, data, () => writeOptions(output, values, trainer.options));
+  using records = await Records.open({ values, trainer, samples: job.samples, output, terminal });
+  await watch(
+    line,
+    trainer,
+    data,
+    records,
+    () => writeOptions(output, values, trainer.options),
+  );
   for (const warning of dataWarnings(trainer.dataStatistics)) {
-    terminal.stderr(`warning: ${warning}\n`);
+    tell(terminal, "warning", warning);
   }
   const { saveEvery } = trainer.options;
   const remedy = saveEvery !== 0
@@ -159,6 +169,7 @@ async function attempt(job: Job, line: StatusLine): Promise<number> {
     terminal.stderr(`interrupted after step ${trainer.step}: ${remedy}\n`);
     return stopped;
   }
+  await records.end();
   stop.at = (code) => {
     terminal.stderr(`interrupted while saving: ${remedy}\n`);
     Deno.exit(code);
@@ -237,6 +248,7 @@ async function watch(
   line: StatusLine,
   trainer: Trainer,
   data: Dataset,
+  records: Records,
   begun: () => Promise<void>,
 ): Promise<void> {
   const { totalSteps, step: firstStep, options: { logEvery, epochs = 1 } } = trainer;
@@ -254,6 +266,7 @@ async function watch(
     if (!written) await begun();
     written = true;
     progress.update(metrics);
+    await records.update(metrics);
   }
 }
 

@@ -14,6 +14,7 @@ import {
   number,
   path,
   renamed,
+  texts,
   toggle,
   whole,
 } from "./flags.ts";
@@ -53,6 +54,15 @@ export const TRAIN_FLAGS = {
       "Try learning rates for a few steps each, show the losses and which is best, and end",
     ),
   }),
+  ...group("Samples", {
+    samplePrompt: texts(
+      "TEXT",
+      "Text that the model continues before training, at each evaluation and at the end; may be given several times",
+    ),
+    sampleMessages: names("FILE", "The same with a conversation to answer, as generate --messages"),
+    sampleEvery: whole("Steps between samples", "--eval-every"),
+    sampleTokens: whole("The most tokens of a sample", "48"),
+  }),
   ...group("Output", {
     outputDir: renamed(
       path("DIR", "Folder for the log, checkpoints and what was trained", "./out"),
@@ -67,6 +77,10 @@ export const TRAIN_FLAGS = {
       "Save int8 weights rotated as they were trained, with a transform_config, which vLLM applies and transformers ignores",
     ),
     overwrite: toggle("Replace a run or a model that the folder holds"),
+    tensorboard: path(
+      "DIR",
+      "Write event files there as well, for TensorBoard and what imports its files",
+    ),
     logEvery: whole("Steps between lines of progress; the log has every step", "10"),
     saveEvery: interval(
       "Steps or time (10m) between checkpoints, or one per epoch; 0 for none. One more is written at the end, at Ctrl-C, and where the held-out loss is best",

@@ -7,6 +7,7 @@
 
 import { DataError } from "../errors.ts";
 import type { ChatMessage } from "../io/chat_template.ts";
+import { parseJson } from "../io/json.ts";
 import { describe, objects, type Row, string, structured, withoutNulls } from "./row_values.ts";
 import type { ChatExample } from "./types.ts";
 
@@ -212,7 +213,7 @@ function shareGptTurn(turn: Record<string, unknown>, i: number, where: string): 
 function toolCalls(value: string, i: number, where: string): unknown[] {
   let calls: unknown;
   try {
-    calls = JSON.parse(value);
+    calls = parseJson(value);
   } catch {
     calls = undefined;
   }

@@ -5,6 +5,7 @@
  */
 
 import { DataError } from "../errors.ts";
+import { parseJson } from "../io/json.ts";
 import { IGNORED_LABEL } from "./types.ts";
 
 /** A row: values by column. */
@@ -33,7 +34,7 @@ export function structured(row: Row, key: string, where: string): unknown {
   const value = row[key];
   if (typeof value !== "string" || !/^\s*[[{]/.test(value)) return value;
   try {
-    return JSON.parse(value);
+    return parseJson(value);
   } catch (error) {
     throw new DataError(
       `Cannot read ${where}: "${key}" is text that looks like a list, but is not valid JSON ` +

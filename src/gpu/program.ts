@@ -270,7 +270,9 @@ export class Program implements Disposable {
   /** The view with its buffer: that of scratch memory exists only from now on. */
   #resolved(view: BufferView): BufferView {
     const slot = this.#scratch.get(view.buffer.label);
-    return slot?.stand === view.buffer ? { ...view, buffer: slot.view!.buffer } : view;
+    if (slot?.stand !== view.buffer) return view;
+    const { buffer, offset } = slot.view!;
+    return { ...view, buffer, offset: offset + view.offset };
   }
 }
 

@@ -76,7 +76,9 @@ export async function isCheckpoint(folder: string): Promise<boolean> {
 /** The folder of the run that a path means, which is that folder or a checkpoint in it. */
 export async function runFolderOf(path: string): Promise<string> {
   const isOne = FOLDER.test(basename(resolve(path))) || await exists(join(path, STATE_FILE));
-  return isOne ? dirname(resolve(path)) : path;
+  const folder = isOne ? dirname(resolve(path)) : path;
+  await expectThere(folder);
+  return folder;
 }
 
 /**
@@ -136,16 +138,20 @@ export async function listCheckpoints(folder: string): Promise<number[]> {
   return steps.sort((a, b) => a - b);
 }
 
+/** Whoever takes the folder of a run makes it, if it is missing: so this is asked before. */
+async function expectThere(folder: string): Promise<void> {
+  if (await exists(folder)) return;
+  throw new FileError(
+    `Cannot resume from "${folder}" as there is no such folder: give the output folder of a run, ` +
+      "or a checkpoint in it",
+  );
+}
+
 async function namedCheckpoint(folder: string): Promise<string> {
   if (await exists(join(folder, STATE_FILE)) || FOLDER.test(basename(resolve(folder)))) {
     return folder;
   }
-  if (!await exists(folder)) {
-    throw new FileError(
-      `Cannot resume from "${folder}" as there is no such folder: give the output folder of a run, ` +
-        "or a checkpoint in it",
-    );
-  }
+  await expectThere(folder);
   const newest = (await listCheckpoints(folder)).at(-1);
   if (newest === undefined) {
     throw new FileError(

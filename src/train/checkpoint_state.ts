@@ -19,7 +19,9 @@ import type { HeldOutLoss } from "./metrics.ts";
 
 /** Name of the file. */
 export const STATE_FILE = "state.json";
-const FORMAT = "falqon-checkpoint-1";
+const FORMAT = "falqon-checkpoint-2";
+/** The format before there were checksums of the file itself. */
+const EARLIER_FORMAT = "falqon-checkpoint-1";
 const SHA256 = /^[0-9a-f]{64}$/;
 
 /** Every field of it. */
@@ -73,15 +75,13 @@ export async function readState(folder: string, step: number | null): Promise<Ch
       `Cannot resume from "${folder}" as ${what}: the file was damaged after it was written, or ` +
         "another version wrote it",
     );
-  if (!isJsonObject(json) || json.format !== FORMAT) {
+  if (!isJsonObject(json) || (json.format !== FORMAT && json.format !== EARLIER_FORMAT)) {
     throw broken(`its ${STATE_FILE} is not of the format ${FORMAT}`);
   }
   const { checksum, ...content } = json;
   const wrong = findWrong(content, step);
   if (wrong !== null) throw broken(`in its ${STATE_FILE} ${wrong}`);
-  // Before checkpoints said what made them they had no checksum.
-  const isOlder = checksum === undefined && content.madeBy === undefined;
-  if (!isOlder && checksum !== checksumOf(content)) {
+  if (json.format === FORMAT && checksum !== checksumOf(content)) {
     throw broken(`the checksum of its ${STATE_FILE} is wrong`);
   }
   return content as unknown as CheckpointState;

@@ -136,7 +136,9 @@ export function notFinite(
     : ["what it changes the weights by leaves the range of their numbers", ""];
   const back = checkpoint === null ? "start again" : `resume from "${checkpoint}"`;
   return new TrainingError(
-    `Cannot continue after step ${step} as ${found}: reduce the learning rate (${learningRate})` +
+    `Cannot continue after step ${step} as ${found}: reduce the learning rate (${
+      Number(learningRate.toPrecision(4))
+    })` +
       `${remedy}, and ${back}`,
   );
 }

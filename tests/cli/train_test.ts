@@ -234,9 +234,14 @@ Deno.test("a run of the time before options had groups and these names goes on, 
       await Deno.writeTextFile(path, JSON.stringify(change(json)));
     };
     const state = (step: number) => join(out, `checkpoint-${step}/state.json`);
-    await edit(state(2), ({ options, checksum: _, madeBy: __, ...rest }) => {
+    await edit(state(2), ({ options, checksum: _, ...rest }) => {
       const { optimizer, rows, updateStats, ...flat } = options as Record<string, object>;
-      return { ...rest, options: { ...flat, ...optimizer, ...rows, countUpdates: updateStats } };
+      const format = "falqon-checkpoint-1";
+      return {
+        ...rest,
+        format,
+        options: { ...flat, ...optimizer, ...rows, countUpdates: updateStats },
+      };
     });
     await Deno.remove(join(out, "checkpoint-4"), { recursive: true });
     const goOn = async (flags: string) => {

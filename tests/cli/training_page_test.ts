@@ -39,7 +39,7 @@ function withPage(test: (folder: string) => Promise<void>): Promise<void> {
 Deno.test("the commands of docs/TRAINING.md run, one after the other", () =>
   withPage(async (folder) => {
     const commands = await commandsOfPage();
-    assertEquals(commands.length, 5);
+    assertEquals(commands.length, 6);
     const before = Deno.cwd();
     Deno.chdir(folder);
     try {

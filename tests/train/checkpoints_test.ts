@@ -183,6 +183,19 @@ Deno.test("a run does not go on with another model, tokenizer or data without be
     await refuse("tokenizer.json is another than the run was started with");
     await Deno.writeTextFile(tokenizer, text);
 
+    const evalData = Dataset.from(join(folder, "held.jsonl"));
+    const held = { ...options, outputDir: join(folder, "evaluated"), evalData, steps: 2 };
+    await train(held);
+    const others = {
+      resumeFrom: held.outputDir,
+      evalData: Dataset.from(join(folder, "other.jsonl")),
+    };
+    await assertRejects(
+      () => train({ ...held, ...others }),
+      OptionError,
+      "the held-out rows are others",
+    );
+
     const chatTemplate = "{% for m in messages %}{{ m.content }}{% endfor %}";
     using chosen = await Model.load(join(folder, "model"), { device, chatTemplate });
     await refuse("the chat template or the special tokens are others", { model: chosen });

@@ -16,6 +16,7 @@ import {
   ModelError,
   OptionError,
   qlora,
+  torchaoStyle,
   Trainer,
   type TrainerOptions,
   TrainingError,
@@ -179,6 +180,36 @@ Deno.test("a model whose loss is no number is told, not evaluated, trained or ta
     });
     await refused(() => held.train());
     assertEquals([held.best, held.step], [null, 0]);
+  });
+});
+
+Deno.test("what becomes NaN between layers is not made a number by rounding it", () => {
+  // Scores overflow: queries and keys are in range, their products are not.
+  const edit = (name: string, values: Float32Array) => {
+    if (/layers.0.self_attn.[qk]_proj/.test(name)) {
+      values.forEach((value, i) => values[i] = value * 1e25);
+    }
+  };
+  return withModel(edit, async (_, model) => {
+    const shape = { batchSize: 2, sequenceLength: 24 };
+    {
+      await model.use(frozen("fp8"));
+      await assertRejects(
+        () => evaluate(model, Dataset.from(ROWS), shape),
+        ModelError,
+        "as that of a token is NaN",
+      );
+      await assertRejects(
+        () => Array.fromAsync(model.generateIds([5, 6])),
+        ModelError,
+        "not a finite number",
+      );
+    }
+    const methods = [falqon({ rank: 4, format: "int8" }), torchaoStyle({ rank: 4 })];
+    for (const method of methods) {
+      using trainer = await Trainer.create(run(model, method));
+      await assertRejects(() => trainer.train(), ModelError, "before anything is trained, is NaN");
+    }
   });
 });
 

@@ -14,6 +14,8 @@ export interface FuzzTarget<Input = unknown> {
   cost: "cheap" | "dear";
   /** Inputs that the tests try. Default: a thousand of a cheap target, thirty of a dear one. */
   gate?: number;
+  /** Whether it makes something of every input, and refuses none. Default false. */
+  refusesNothing?: boolean;
   /**
    * Opens what all inputs need.
    *

@@ -1,6 +1,7 @@
 /** `training_log.jsonl` when a run goes on after step 4: every step has its line, and what was missing is said. */
 
 import { join } from "node:path";
+import { FileError } from "../../../src/errors.ts";
 import { LOG_FILE, TrainingLog } from "../../../src/train/log.ts";
 import { withoutSync } from "../../support/recorded_disk.ts";
 import { mutateBytes } from "../frame/mutate_bytes.ts";
@@ -19,6 +20,7 @@ const SOUND = LINES.map((line) => JSON.stringify(line) + "\n").join("");
 
 export const target: FuzzTarget<Uint8Array> = {
   about: "training_log.jsonl on resume",
+  refusesNothing: true,
   cost: "cheap",
   prepare(folder) {
     const sync = withoutSync();
@@ -33,6 +35,7 @@ export const target: FuzzTarget<Uint8Array> = {
       async run(bytes) {
         await Deno.writeFile(path, bytes);
         const told: string[] = [];
+        let notice: string | undefined;
         {
           using log = await TrainingLog.open(folder, STEP, (notice) => told.push(notice));
           await log.append([LINES[5]]);
@@ -44,6 +47,7 @@ export const target: FuzzTarget<Uint8Array> = {
         if (ofSteps.map(({ step }) => step).join() !== "1,2,3,4,5") {
           throw new Nonsense(`the log has the steps ${ofSteps.map(({ step }) => step)}`);
         }
+        [notice] = told;
         if (told.length > 1) throw new Nonsense(`it is told ${told.length} times`);
         const isMissing = ofSteps.some(({ missing }) => missing);
         if (isMissing && told.length === 0) throw new Nonsense("a step is missing without a word");
@@ -61,6 +65,8 @@ export const target: FuzzTarget<Uint8Array> = {
         const next = await TrainingLog.open(folder, STEP + 1, (notice) => told.push(notice));
         next[Symbol.dispose]();
         if (told.length > 0) throw new Nonsense("it is told again the next time");
+        // Nothing is refused: what is said counts as refused in the table.
+        if (notice !== undefined) throw new FileError(notice);
       },
       close: () => sync[Symbol.dispose](),
     };
