@@ -6,6 +6,7 @@
 
 import { basename, join } from "node:path";
 import packageConfig from "../../deno.json" with { type: "json" };
+import { FileError } from "../errors.ts";
 import { exists } from "../io/exists.ts";
 import type { ModelCardFacts } from "../io/hub/model_card.ts";
 import { parseDataName, parseModelName, repoOfFolder } from "../io/hub/names.ts";
@@ -57,19 +58,31 @@ export async function factsOfRun(folder: string): Promise<Facts> {
 async function readLog(path: string): Promise<Partial<Facts>> {
   if (!await exists(path)) return {};
   const lines = (await Deno.readTextFile(path)).split("\n").filter((line) => line.trim() !== "");
-  const entries = lines.map((line) => JSON.parse(line)).filter(isJsonObject);
+  const entries = lines.map((line, i) => entryOf(line, i, path)).filter(isJsonObject);
   const values = (name: string) =>
     entries.map((entry) => entry[name]).filter((value) => typeof value === "number");
   const [losses, heldOut] = [values("loss").slice(-20), values("evalLoss")];
   const saved = values("savedEvalLoss").at(-1);
   return {
     ...losses.length > 0 && {
-      steps: Math.max(...values("step")),
+      steps: values("step").reduce((a, b) => Math.max(a, b)),
       trainingLoss: losses.reduce((a, b) => a + b) / losses.length,
     },
     ...heldOut.length > 1 && { lossBefore: heldOut[0] },
     ...heldOut.length > 0 && { lossAfter: saved ?? heldOut.at(-1) },
   };
+}
+
+function entryOf(line: string, index: number, path: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw new FileError(
+      `Cannot read "${path}" for the card as its line ${
+        index + 1
+      } is no JSON: remove that line, or the file`,
+    );
+  }
 }
 
 /** The command that repeats a run, on files of these names. */
