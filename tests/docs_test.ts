@@ -8,7 +8,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
 import { COMMANDS, main } from "../src/cli/main.ts";
-import { kebabCase, parseFlags } from "../src/cli/flags.ts";
+import { kebabCase } from "../src/cli/flags.ts";
+import { parseFlags } from "../src/cli/parse_flags.ts";
 import { translateWords } from "../src/cli/other_names.ts";
 import { HubServer } from "./support/hub_server.ts";
 import { targetNames } from "./fuzz/frame/target.ts";
