@@ -78,7 +78,7 @@ async function readLog(path: string): Promise<Partial<Facts>> {
   const saved = values("savedEvalLoss").at(-1);
   return {
     ...losses.length > 0 && {
-      steps: Math.max(...values("step")),
+      steps: values("step").reduce((a, b) => Math.max(a, b)),
       trainingLoss: losses.reduce((a, b) => a + b) / losses.length,
     },
     ...heldOut.length > 1 && { lossBefore: heldOut[0] },

@@ -32,3 +32,12 @@ Deno.test("a card tells nothing of the machine: no folders, no keys of addresses
     await Deno.writeTextFile(join(folder, "training_log.jsonl"), '{"step": 1, "loss": 2}\n{"st\n');
     await assertRejects(() => factsOfRun(folder), FileError, "Cannot read line 2 of ");
   }));
+
+Deno.test("a card has the facts of a log of any length", () =>
+  withFolder(async (folder) => {
+    const line = (step: number) => JSON.stringify({ step, loss: 2 }) + "\n";
+    const lines = Array.from({ length: 200_000 }, (_, i) => line(i + 1));
+    await Deno.writeTextFile(join(folder, "training_log.jsonl"), lines.join(""));
+    const { steps, trainingLoss } = await factsOfRun(folder);
+    assertEquals([steps, trainingLoss], [200_000, 2]);
+  }));
