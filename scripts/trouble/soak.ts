@@ -87,9 +87,13 @@ async function train(
     stderr: "null",
   }).spawn();
   let seen = 0;
+  let killed = false;
   const timer = setInterval(async () => {
     const step = await stepsOf(output);
-    if (step >= until) child.kill("SIGKILL");
+    if (step >= until && !killed) {
+      killed = true;
+      child.kill("SIGKILL");
+    }
     if (step - seen < Number(flags.steps) / 100) return;
     seen = step;
     samples.push(await sample(child.pid).catch(() => ({ resident: 0, gpu: null })));

@@ -99,7 +99,9 @@ Deno.test("an empty grid records nothing, one over the limit is refused", async 
   assertThrows(
     () => program.dispatch(kernel, { x }, params, [1, limit + 1]),
     DeviceError,
-    `Cannot run kernel scale_add as its grid has 1×${limit + 1}×1 workgroups and this GPU takes ${limit} in`,
+    `Cannot run kernel scale_add as its grid has 1×${
+      limit + 1
+    }×1 workgroups and this GPU takes ${limit} in`,
   );
 });
 
