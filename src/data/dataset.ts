@@ -5,6 +5,7 @@
  */
 
 import { DataError, OptionError } from "../errors.ts";
+import { parseJson } from "../io/json.ts";
 import { hash32 } from "../numerics/random.ts";
 import type { DataFile } from "./bytes.ts";
 import {
@@ -257,7 +258,7 @@ export class Dataset {
       return { kind: "text", text: row.text.trim().replaceAll("\r\n", "\n") };
     }
     const table = row.kind === "table";
-    return recognise(parseJson(row.text, where), columns, where, { table, onUnused });
+    return recognise(parseRow(row.text, where), columns, where, { table, onUnused });
   }
 
   /**
@@ -286,9 +287,9 @@ function oneFile(path: string): FileGroup[] {
   return [{ files: [{ path, name: path }], weight: 1 }];
 }
 
-function parseJson(text: string, where: string): unknown {
+function parseRow(text: string, where: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
     // V8 appends a line and a column, counted from the start of the row.
     const reason = (error as Error).message.replace(/ \(line \d+ column \d+\)$/, "");
