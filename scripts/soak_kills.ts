@@ -44,6 +44,8 @@ interface Ending {
   stderr: string;
   /** In milliseconds. */
   time: number;
+  /** When the first checkpoint came, in milliseconds. */
+  saved: number;
 }
 
 /** When to kill: after a time, or that long after something was made or renamed in the folder so often. */
@@ -73,8 +75,12 @@ async function run(args: readonly string[], output: string, moment?: Moment): Pr
   let left = moment?.events ?? 0;
   if (moment && left === 0) timer = setTimeout(kill, moment.delay);
   const watcher = Deno.watchFs(output, { recursive: false });
+  let saved = Infinity;
   const watching = (async () => {
-    for await (const { kind } of watcher) {
+    for await (const { kind, paths } of watcher) {
+      if (paths.some((path) => /\/checkpoint-\d+$/.test(path))) {
+        saved = Math.min(saved, performance.now() - begun);
+      }
       if (moment === undefined || left === 0 || !["create", "rename"].includes(kind)) continue;
       if (--left === 0) timer = setTimeout(kill, moment.delay);
     }
@@ -84,7 +90,7 @@ async function run(args: readonly string[], output: string, moment?: Moment): Pr
   clearTimeout(timer);
   watcher.close();
   await watching;
-  return { code, killed: signal === "SIGKILL", stderr, time: performance.now() - begun };
+  return { code, killed: signal === "SIGKILL", stderr, time: performance.now() - begun, saved };
 }
 
 /** SHA-256 of each file below a folder; the log without the times in it. */
@@ -119,6 +125,7 @@ function differences(a: Record<string, string>, b: Record<string, string>): stri
 interface Reference {
   contents: Record<string, string>;
   time: number;
+  saved: number;
 }
 
 async function main(name: string, count: number, seed: number): Promise<boolean> {
@@ -156,9 +163,9 @@ async function main(name: string, count: number, seed: number): Promise<boolean>
     const known = references.get(method);
     if (known) return known;
     const output = join(folder, `undisturbed-${method}`);
-    const { code, stderr, time } = await run(begin(method, output), output);
+    const { code, stderr, time, saved } = await run(begin(method, output), output);
     if (code !== 0) throw new Error(`${method}: ${stderr}`);
-    const made = { contents: await contents(output), time };
+    const made = { contents: await contents(output), time, saved };
     references.set(method, made);
     return made;
   };
@@ -170,10 +177,10 @@ async function main(name: string, count: number, seed: number): Promise<boolean>
     for (let i = 0; kills < count; i++) {
       const method = names[i % names.length];
       const random = randomGenerator(seed * 1000 + i);
-      const { contents: wanted, time } = await reference(method);
+      const { contents: wanted, time, saved } = await reference(method);
       const moment = random() < 0.5
-        ? { events: 0, delay: random() * time }
-        : { events: 1 + Math.floor(random() * 24), delay: random() * 4 };
+        ? { events: 0, delay: saved + random() * 1.1 * (time - saved) }
+        : { events: 6 + Math.floor(random() * 40), delay: random() * 4 };
       const output = join(folder, `killed-${i}`);
       const { killed } = await run(begin(method, output), output, moment);
       if (!killed) {

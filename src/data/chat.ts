@@ -11,6 +11,12 @@ import { plainContent } from "./message_content.ts";
 import { allTargets, commonPrefixLength, type TokenPlan } from "./tokenized_example.ts";
 import { type ChatExample, IGNORED_LABEL, type TokenEncoder } from "./types.ts";
 
+/**
+ * Characters that a conversation is tokenised by, at most: those of its text for each of its answers. They
+ * take minutes.
+ */
+const MOST_CHARACTERS = 1 << 27;
+
 /** A range of UTF-16 units in the rendered text. */
 type Span = [start: number, end: number];
 
@@ -60,6 +66,13 @@ export function planChat(
   const render: Render = (count, prompt) => renderAll(messages.slice(0, count), prompt);
   const text = render(messages.length, false);
   const answers = messages.flatMap(({ role }, i) => role === "assistant" ? [i] : []);
+  if (answers.length * text.length > MOST_CHARACTERS) {
+    throw new DataError(
+      `Cannot tokenise ${where}: it has ${answers.length} answers in a text of ${text.length} ` +
+        `characters, and each is tokenised with all before it, of which ${MOST_CHARACTERS} ` +
+        "characters are the most; split it into shorter conversations",
+    );
+  }
   const isLearned = (i: number) => messages[i].weight !== 0 && i >= learnFrom;
 
   /** A document that ends with an answer, which is what is learned of it. */

@@ -235,3 +235,20 @@ Deno.test("ready-made templates write what the families were trained on", () => 
     assertEquals(template.render(messages, { addGenerationPrompt: true }), text, name);
   }
 });
+
+Deno.test("a conversation of too many turns for its length is refused before it is tokenised", async () => {
+  const messages = Array.from({ length: 400 }, () => [user("a".repeat(900)), assistant("b")])
+    .flat();
+  const error = await assertRejects(
+    () =>
+      tokenize(
+        { kind: "chat", messages },
+        characters(CHAT_TEMPLATES.zephyr.source),
+        false,
+        "row 1",
+      ),
+    DataError,
+  );
+  assertStringIncludes(error.message, "row 1: it has 400 answers in a text of");
+  assertStringIncludes(error.message, "split it into shorter conversations");
+});

@@ -183,6 +183,19 @@ Deno.test("a run does not go on with another model, tokenizer or data without be
     await refuse("tokenizer.json is another than the run was started with");
     await Deno.writeTextFile(tokenizer, text);
 
+    const evalData = Dataset.from(join(folder, "held.jsonl"));
+    const held = { ...options, outputDir: join(folder, "evaluated"), evalData, steps: 2 };
+    await train(held);
+    const others = {
+      resumeFrom: held.outputDir,
+      evalData: Dataset.from(join(folder, "other.jsonl")),
+    };
+    await assertRejects(
+      () => train({ ...held, ...others }),
+      OptionError,
+      "the held-out rows are others",
+    );
+
     const chatTemplate = "{% for m in messages %}{{ m.content }}{% endfor %}";
     using chosen = await Model.load(join(folder, "model"), { device, chatTemplate });
     await refuse("the chat template or the special tokens are others", { model: chosen });
@@ -318,6 +331,22 @@ Deno.test("a checkpoint runs as the model that it is of", () =>
       OptionError,
       "under falqon as it was trained by lora",
     );
+  }));
+
+Deno.test("a run that goes on in another folder takes its log along, and leaves the first as it is", () =>
+  withScene(async ({ folder, output, options }) => {
+    await train({ ...options, saveEvery: 2, keepCheckpoints: 9 });
+    const before = await readLog(output);
+    const outputDir = join(folder, "other/out");
+    const resumeFrom = join(output, "checkpoint-4");
+    await train({ ...options, outputDir, resumeFrom, learningRate: 1e-3 });
+    assertEquals([checkpoints(output), checkpoints(outputDir)], [[2, 4, 6], [6]]);
+    assertEquals(await readLog(output), before);
+    const log = await readLog(outputDir);
+    assertEquals(log.slice(0, 4), before.slice(0, 4));
+    const rates = log.slice(4).map(({ step, learningRate }) => [step, Math.fround(learningRate)]);
+    assertEquals(rates, [[5, Math.fround(1e-3)], [6, Math.fround(1e-3)]]);
+    assert(!await exists(join(output, ".lock")) && !await exists(join(output, "abandoned-1")));
   }));
 
 Deno.test("what a checkpoint's numbers mean stays, and what computes otherwise is said", () =>

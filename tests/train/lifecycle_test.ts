@@ -140,7 +140,7 @@ Deno.test("Trainer.create frees what it made when it fails, and leaves the model
         FileError,
         "there is no such file",
       ],
-      [{ batchSize: 20_000_000, method: lora({ rank: 4 }) }, DeviceError, "reduce batchSize"],
+      [{ batchSize: 690_000, method: lora({ rank: 4 }) }, DeviceError, "reduce batchSize"],
     ];
     for (const [change, type, message] of attempts) {
       const create = () => Trainer.create({ ...options, ...change, onNotice: () => {} });

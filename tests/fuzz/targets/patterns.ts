@@ -45,8 +45,8 @@ function runSafe(source: string): void {
 
 export const target: FuzzTarget<string> = {
   about: "regular expressions, run where they are judged safe",
-  cost: "cheap",
-  gate: 300,
+  cost: "dear",
+  gate: 100,
   prepare: () => ({
     make: (random) =>
       random.chance(0.3)
