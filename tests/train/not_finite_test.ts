@@ -55,20 +55,25 @@ function run(model: Model, method: Method): TrainerOptions {
   return { model, data: Dataset.from(ROWS), method, ...shape, onNotice: () => {} };
 }
 
-/** Overwrites an element of a tensor of a file, by its bits. */
-async function poke(path: string, name: string, index: number, bits: number): Promise<void> {
+/** Overwrites bytes of a tensor of a file. */
+async function poke(path: string, name: string, at: number, given: Uint8Array): Promise<void> {
   using file = await SafetensorsFile.open(path);
-  const values = await file.read(name);
+  const found = await file.read(name);
   const bytes = await Deno.readFile(path);
-  const at = bytes.length - file.tensors.values().reduce((sum, it) => sum + it.byteLength, 0);
-  let offset = at;
-  for (const [other, info] of [...file.tensors]) {
+  const tensors = [...file.tensors];
+  let offset = bytes.length - tensors.reduce((sum, [, { byteLength }]) => sum + byteLength, 0);
+  for (const [other, { byteLength }] of tensors) {
     if (other === name) break;
-    offset += info.byteLength;
+    offset += byteLength;
   }
-  assertEquals(bytes.subarray(offset, offset + values.length), values, "the place is right");
-  new DataView(bytes.buffer).setUint32(offset + 4 * index, bits, true);
+  assertEquals(bytes.subarray(offset, offset + found.length), found, "the place is right");
+  bytes.set(given, offset + at);
   await Deno.writeFile(path, bytes);
+}
+
+/** The bytes of an f32. */
+function bytesOf(value: number): Uint8Array {
+  return new Uint8Array(Float32Array.of(value).buffer);
 }
 
 Deno.test("a weight, a norm or an adapter with NaN or infinity is refused by name, under every method", async () => {
@@ -108,7 +113,7 @@ Deno.test("a weight, a norm or an adapter with NaN or infinity is refused by nam
     await readPeftAdapter(join(folder, "adapter"));
     const path = join(folder, "adapter", "adapter_model.safetensors");
     const name = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight";
-    await poke(path, name, 3, 0x7fffffff);
+    await poke(path, name, 12, Uint8Array.of(0xff, 0xff, 0xff, 0x7f));
     const read = readPeftAdapter(join(folder, "adapter"));
     await assertRejects(() => read, ModelError, `element 3 of its tensor "${name}" is NaN`);
     const { config } = await readPeftAdapter(join(folder, "adapter")).catch(() => ({
@@ -126,6 +131,39 @@ Deno.test("a weight, a norm or an adapter with NaN or infinity is refused by nam
     await assertRejects(write, ModelError, "as F32 as an element of it is NaN");
   });
 });
+
+Deno.test("codes of NaN and scales that are no positive numbers are refused by name", () =>
+  withModel(() => {}, async (folder, model) => {
+    await model.use(frozen("fp8"));
+    const saved = join(folder, "fp8");
+    const path = join(saved, "model.safetensors");
+    const load = async () => {
+      using coded = await Model.load(saved, { device, onNotice: () => {} });
+      await coded.use(frozen("fp8"));
+      await coded.use(falqon({ rank: 4, format: "int8" }));
+    };
+    const attempts: [string, number, Uint8Array, string][] = [
+      [Q, 55, Uint8Array.of(0xff), "as its element in row 1, column 3 is the code 0xff, NaN"],
+      ...[NaN, Infinity, 0, -1, 1e38].map((
+        value,
+      ): [string, number, Uint8Array, string] => [
+        `${Q}_scale`,
+        8,
+        bytesOf(value),
+        "as its value 2 is ",
+      ]),
+    ];
+    for (const [name, at, bytes, message] of attempts) {
+      await model.save(saved, { overwrite: true });
+      await load();
+      await poke(path, name, at, bytes);
+      const error = await assertRejects(load, ModelError);
+      assert(
+        error.message.includes(`Cannot use "${name}"`) && error.message.includes(message),
+        error.message,
+      );
+    }
+  }));
 
 Deno.test("a model whose loss is no number is told, not evaluated, trained or taken for the best", () => {
   // In range, but what it computes is not.
