@@ -416,12 +416,15 @@ Deno.test("a chat template that names the date is told the day on which the run 
 Deno.test("findLearningRate tries rates from the same start, and goes on at an end", () =>
   withScene(async ({ output, options }) => {
     const seen: TriedRate[] = [];
+    const steps: string[] = [];
     const { learningRate, tried } = await findLearningRate(options, {
       rates: [1e-4, 1e-2],
       steps: 4,
+      onStep: ({ tried, step }) => steps.push(`${tried}:${step}`),
       onTried: (entry) => seen.push(entry),
     });
     assertEquals([learningRate, seen], [1e-2, tried]);
+    assertEquals(steps, [0, 1].flatMap((rate) => [1, 2, 3, 4].map((step) => `${rate}:${step}`)));
     const repeated = await findLearningRate(options, { rates: [1e-2], steps: 4 });
     assertEquals(repeated.tried[0].loss, tried[1].loss);
     assert(!await exists(output), "nothing is written");
