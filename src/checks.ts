@@ -57,7 +57,9 @@ export function checkInteger(name: string, value: number, least: number, most = 
 export function checkNumber(name: string, value: number, least: number, below = Infinity): void {
   if (typeof value === "number" && value >= least && value < Math.min(below, LARGEST)) return;
   const range = below === Infinity ? `of at least ${least}` : `from ${least} to below ${below}`;
-  const kind = value >= LARGEST ? "number that f32 holds," : "finite number";
+  const kind = typeof value === "number" && value >= LARGEST
+    ? "number that f32 holds,"
+    : "finite number";
   refuseValue(name, value, `a ${kind} ${range}`);
 }
 

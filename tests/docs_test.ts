@@ -8,7 +8,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
 import { COMMANDS, main } from "../src/cli/main.ts";
-import { kebabCase, parseFlags } from "../src/cli/flags.ts";
+import { kebabCase } from "../src/cli/flags.ts";
+import { parseFlags } from "../src/cli/parse_flags.ts";
 import { translateWords } from "../src/cli/other_names.ts";
 import { HubServer } from "./support/hub_server.ts";
 import { targetNames } from "./fuzz/frame/target.ts";
@@ -76,10 +77,13 @@ Deno.test("every command of every page is one that there is, with flags that it 
       const task = line.match(/^(?:npx -y deno@2\.9\.6|deno) task (\w+)$/);
       const fuzz = line.match(/^deno task fuzz (\S+)/);
       const script = line.replace(/^\w+=\S+ /, "")
-        .match(/^deno run (?:-A|--no-lock| )+(bench\/\w+\.ts)(.*)$/);
+        .match(/^deno run (?:-A|--no-lock| )+((?:bench|scripts)\/\w+\.ts)(.*)$/);
+      const tests = /^deno test -A /.test(line) ? line.match(/tests\/[\w/.]+/g) : null;
       if (CLI.test(own)) {
         expectKnown(own.replace(CLI, ""), where);
         known++;
+      } else if (tests) {
+        for (const path of tests) await Deno.stat(join(root, path));
       } else if (task) {
         assert(Object.hasOwn(tasks, task[1]), where);
       } else if (fuzz) {

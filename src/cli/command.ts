@@ -7,7 +7,8 @@
 import { readConfigFile } from "./config_file.ts";
 import { FalqonError } from "../errors.ts";
 import { UsageError } from "./errors.ts";
-import { type FlagTable, type FlagValues, kebabCase, parseFlags, path, toggle } from "./flags.ts";
+import { type FlagTable, type FlagValues, kebabCase, path, toggle } from "./flags.ts";
+import { parseFlags } from "./parse_flags.ts";
 import { helpOf } from "./help.ts";
 import { inFlagWords, inWordsOf } from "./flag_words.ts";
 import { translateWords } from "./other_names.ts";

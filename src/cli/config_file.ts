@@ -46,13 +46,27 @@ const LARGEST_YAML = 1 << 16;
 
 async function readYaml(path: string): Promise<unknown> {
   const text = await readTextFile(path, LARGEST_YAML);
+  let content: unknown;
   try {
     // The values of JSON only: no dates, no bytes, and no merged mappings, which can be any size.
-    return parseYaml(text, { schema: "core" });
+    content = parseYaml(text, { schema: "core" });
   } catch (error) {
-    const message = error instanceof RangeError ? "it is nested too deeply" : messageOf(error);
+    const message = error instanceof RangeError
+      ? "it is nested too deeply"
+      : error instanceof SyntaxError
+      ? messageOf(error)
+      : "something is missing, such as the name behind & or *"; // the parser stumbled
     throw new FileError(`Cannot read "${path}" as YAML: ${message}; repair the file`);
   }
+  expectPlainKeys(content, path);
+  return content;
+}
+
+/** Keys of YAML may be lists and mappings, which the parser turns into words of its own. */
+function expectPlainKeys(content: unknown, path: string): void {
+  if (!isJsonObject(content)) return;
+  if (!Object.keys(content).some((key) => key.includes("[object Object]"))) return;
+  throw new FileError(`Cannot use "${path}" as a key of it is a mapping: give names of options`);
 }
 
 /** What the parser says, without the line of the text that it shows below. */

@@ -8,15 +8,11 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { checkColumnMap, type ColumnMap, parseColumnMap } from "../data/column_map.ts";
 import { isJsonObject, showJson } from "../io/json.ts";
 import { parseSaveInterval, type SaveInterval } from "../train/save_interval.ts";
 import { UsageError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
-
-/** Letters of a word that a message shows. */
-const SHOWN = 80;
 
 /** A flag of a command, and the option of the same name in a config file. */
 export interface Flag<T> {
@@ -172,80 +168,6 @@ export function camelCase(name: string): string {
 export type OnHint = (hint: string) => void;
 
 /**
- * Reads a command line by a table.
- *
- * @param onHint Is told of flags that were given by an earlier name.
- * @returns The values of the flags that are there, and the words that belong to none.
- * @throws {UsageError} for an unknown flag, one that is given under two names, or a value of the
- * wrong kind.
- */
-export function parseFlags<F extends FlagTable>(
-  args: readonly string[],
-  flags: F,
-  onHint: OnHint = () => {},
-): { values: FlagValues<F>; words: string[] } {
-  const names = Object.keys(flags);
-  const spellings = (of: readonly string[]) => of.flatMap((name) => spellingsOf(name, flags[name]));
-  const switches = spellings(names.filter((name) => flags[name].placeholder === null));
-  const valued = spellings(names.filter((name) => flags[name].placeholder !== null));
-  const refuse = (word: string): never => {
-    const name = word.split("=")[0].slice(0, SHOWN);
-    const known = nearest(name.replace(/^-+(no-)?/, ""), names.map(kebabCase));
-    const remedy = known === null ? "--help lists those there are" : `did you mean --${known}?`;
-    throw new UsageError(`There is no flag ${name}: ${remedy}`);
-  };
-  const joined = attachValues(args, valued);
-  const ambiguous = joined.find((word) => /^--?_(=|$)/.test(word)); // the parser's name for words
-  if (ambiguous !== undefined) refuse(ambiguous);
-  const collected = spellings(names.filter((name) => flags[name].collects));
-  const parsed: Record<string, unknown> = parseArgs(joined, {
-    collect: collected,
-    boolean: switches,
-    negatable: switches,
-    string: ["_", ...valued],
-    alias: "help" in flags ? { h: "help" } : {},
-    default: Object.fromEntries(switches.map((name) => [name, undefined])), // else false
-    unknown: (word: string, key?: string) => key === undefined || refuse(word),
-  });
-  const values: Record<string, unknown> = {};
-  for (const name of names) {
-    const [current, ...earlier] = spellingsOf(name, flags[name]);
-    const [given, twice] = [current, ...earlier].filter((word) => isGiven(parsed[word]));
-    if (given === undefined) continue;
-    if (twice !== undefined) {
-      throw new UsageError(`--${twice} is called --${current} now: give one of the two`);
-    }
-    if (given !== current) onHint(`--${given} is called --${current} now`);
-    values[name] = read(flags[name], parsed[given], `--${given}`);
-  }
-  return { values: values as FlagValues<F>, words: parsed._ as string[] };
-}
-
-/** A flag that may be given several times is an empty list when it was not. */
-function isGiven(value: unknown): boolean {
-  return value !== undefined && !(Array.isArray(value) && value.length === 0);
-}
-
-/** The names of a flag on the command line, that of today first. */
-function spellingsOf(name: string, { alias = [] }: Flag<unknown>): string[] {
-  return [name, ...alias].map(kebabCase);
-}
-
-/**
- * Joins flags and their values by `=`: the parser would not take `-1`, `- a list` or an empty text
- * for a value.
- */
-function attachValues(args: readonly string[], valued: readonly string[]): string[] {
-  const joined: string[] = [];
-  for (let i = 0; i < args.length; i++) {
-    const takesNext = valued.includes(args[i].slice(2)) && args[i].startsWith("--") &&
-      i + 1 < args.length && !args[i + 1].startsWith("--");
-    joined.push(takesNext ? `${args[i]}=${args[++i]}` : args[i]);
-  }
-  return joined;
-}
-
-/**
  * Reads an object, as a config file holds it, by a table. Keys may be in camelCase or kebab-case.
  *
  * @param where Names the file in messages.
@@ -273,12 +195,18 @@ export function readOptions<F extends FlagTable>(
       throw new UsageError(`The option ${showJson(key)} is there twice in ${where}`);
     }
     if (name !== given) onHint(`"${key}" is called "${name}" now (in ${where})`);
-    values[name] = read(flags[name], value, `"${key}" in ${where}`);
+    values[name] = readFlag(flags[name], value, `"${key}" in ${where}`);
   }
   return values as FlagValues<F>;
 }
 
-function read<T>(flag: Flag<T>, value: unknown, where: string): T {
+/**
+ * What a value means for a flag.
+ *
+ * @param where Names the flag in messages.
+ * @throws {UsageError} for a value of the wrong kind.
+ */
+export function readFlag<T>(flag: Flag<T>, value: unknown, where: string): T {
   const meaning = flag.read(value);
   if (meaning !== undefined) return meaning;
   const found = value === "" ? "has no value" : `has the value ${showJson(value)}`;
@@ -294,7 +222,11 @@ function flag<T>(
   return { placeholder, help, default: defaultWords, wanted, read };
 }
 
+/** In decimals, as people write numbers: what else JavaScript takes for one is a slip. */
+const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
 function toNumber(value: unknown): number | undefined {
-  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
-  return Number.isFinite(number) ? number as number : undefined;
+  const isText = typeof value === "string";
+  const number = isText && DECIMAL.test(value.trim()) ? Number(value) : value;
+  return typeof number === "number" && Number.isFinite(number) ? number + 0 : undefined; // no −0
 }

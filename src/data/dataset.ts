@@ -4,8 +4,8 @@
  * @module
  */
 
-import { fileURLToPath } from "node:url";
 import { DataError, OptionError } from "../errors.ts";
+import { parseJson } from "../io/json.ts";
 import { hash32 } from "../numerics/random.ts";
 import type { DataFile } from "./bytes.ts";
 import {
@@ -20,7 +20,7 @@ import {
 import { type FileGroup, readGroups, timesRead } from "./file_mix.ts";
 import { recognise } from "./row_format.ts";
 import { iterateRows, type RowIterable } from "./row_objects.ts";
-import { findFiles, STANDARD_INPUT } from "./sources.ts";
+import { findFiles, pathOfUrl, STANDARD_INPUT } from "./sources.ts";
 import type { Example, RawRow } from "./types.ts";
 
 export type {
@@ -73,14 +73,7 @@ export class Dataset {
     checkOptions(options);
     const address = typeof source === "string" && /^(https?|file):\/\//i.test(source);
     if (address || source instanceof URL) {
-      const url = new URL(source);
-      if (url.protocol !== "file:") {
-        throw new OptionError(
-          `Cannot read data from ${url.href}: only file: URLs can be read at once; download it ` +
-            "first, or by Dataset.open",
-        );
-      }
-      return new Dataset(oneFile(fileURLToPath(url)), options, []);
+      return new Dataset(oneFile(pathOfUrl(source)), options, []);
     }
     if (typeof source === "string") return new Dataset(oneFile(source), options, []);
     const iterable = typeof source === "object" && source !== null &&
@@ -265,7 +258,7 @@ export class Dataset {
       return { kind: "text", text: row.text.trim().replaceAll("\r\n", "\n") };
     }
     const table = row.kind === "table";
-    return recognise(parseJson(row.text, where), columns, where, { table, onUnused });
+    return recognise(parseRow(row.text, where), columns, where, { table, onUnused });
   }
 
   /**
@@ -294,9 +287,9 @@ function oneFile(path: string): FileGroup[] {
   return [{ files: [{ path, name: path }], weight: 1 }];
 }
 
-function parseJson(text: string, where: string): unknown {
+function parseRow(text: string, where: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
     // V8 appends a line and a column, counted from the start of the row.
     const reason = (error as Error).message.replace(/ \(line \d+ column \d+\)$/, "");

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkOneOf } from "../checks.ts";
+import { checkObject, checkOneOf, refuseValue } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { checkColumnMap, type ColumnMap } from "./column_map.ts";
 import { DATA_FORMATS, type DataFormat } from "./file_kind.ts";
@@ -69,15 +69,22 @@ export interface FileDatasetDescriptor {
  * @throws {OptionError} on an empty separator, or an unknown key or format.
  */
 export function checkOptions({ separator, columns, format }: DatasetOptions): void {
+  if (separator !== undefined && typeof separator !== "string") {
+    refuseValue("separator", separator, "a text");
+  }
   if (separator === "") {
     throw new OptionError(
       "Cannot use the empty string as separator: give the text between two records, or leave " +
         "it out for blank lines",
     );
   }
+  if (columns !== undefined) checkObject("columns", columns);
   checkColumnMap(columns ?? {});
   if (format !== undefined) checkOneOf("format", format, DATA_FORMATS);
 }
+
+/** Rows that an epoch reads more often are a mistake: all times of a row stand beside each other. */
+const MOST_WEIGHT = 1000;
 
 /**
  * Checks weights.
@@ -90,8 +97,8 @@ export function checkWeights(weights: readonly number[] | undefined, names: numb
       `Cannot use ${weights.length} weights for ${names} names of data: give one for each`,
     );
   }
-  const wrong = weights?.find((weight) => !(weight > 0 && Number.isFinite(weight)));
-  if (wrong !== undefined) {
-    throw new OptionError(`Cannot use ${wrong} as a weight of data: give a number above 0`);
+  for (const weight of weights ?? []) {
+    if (typeof weight === "number" && weight > 0 && weight <= MOST_WEIGHT) continue;
+    refuseValue("the weight of data", weight, `a number above 0, up to ${MOST_WEIGHT}`);
   }
 }

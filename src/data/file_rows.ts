@@ -42,9 +42,10 @@ function chooseSplitter(
     return separator === undefined ? new ParagraphSplitter() : new SeparatedTextSplitter(separator);
   }
   if (format !== "json") return new CsvSplitter(format === "tsv");
-  const first = bytes.find((byte) => !isSpace(byte));
-  if (first === undefined) return undefined;
-  return first === ASCII.openBracket ? new JsonArraySplitter() : new JsonLinesSplitter();
+  let at = 0;
+  while (at < bytes.length && isSpace(bytes[at])) at++;
+  if (at === bytes.length) return undefined;
+  return bytes[at] === ASCII.openBracket ? new JsonArraySplitter() : new JsonLinesSplitter();
 }
 
 /** Turns the byte ranges that a splitter reports into rows with their line numbers. */

@@ -41,6 +41,10 @@ function expectAgreement({ epoch, drawn, row, batch, statistics }: LoaderPositio
   if (rows !== undefined && (epoch === 0 ? rows !== drawn : rows < drawn + epoch)) {
     throw wrong("drawn", drawn, `that of ${rows} rows read in ${epoch + 1} epochs`);
   }
+  const documents = statistics?.documents;
+  if (documents !== undefined && batch > documents + row) {
+    throw wrong("batch", batch, `at most one for each of ${documents} documents and ${row} rows`);
+  }
   if (batch > 0 && row === 0) throw wrong("row", row, "at least 1, as a batch was made");
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { DataError } from "../errors.ts";
+import { parseJson } from "../io/json.ts";
 import { IGNORED_LABEL } from "./types.ts";
 
 /** A row: values by column. */
@@ -33,7 +34,7 @@ export function structured(row: Row, key: string, where: string): unknown {
   const value = row[key];
   if (typeof value !== "string" || !/^\s*[[{]/.test(value)) return value;
   try {
-    return JSON.parse(value);
+    return parseJson(value);
   } catch (error) {
     throw new DataError(
       `Cannot read ${where}: "${key}" is text that looks like a list, but is not valid JSON ` +
@@ -57,12 +58,21 @@ export function objects(row: Row, key: string, where: string): Record<string, un
  * A value without the null fields of objects in it, at any depth: columns of a table have the
  * fields of all rows, so null says that this row has none.
  */
-export function withoutNulls<T>(value: T): T {
-  if (Array.isArray(value)) return value.map(withoutNulls) as T;
+export function withoutNulls<T>(value: T, where: string, depth = 0): T {
+  if (depth > DEEPEST) {
+    throw new DataError(
+      `Cannot read ${where}: it is nested more than ${DEEPEST} levels deep; give it fewer`,
+    );
+  }
+  const inner = (item: unknown) => withoutNulls(item, where, depth + 1);
+  if (Array.isArray(value)) return value.map(inner) as T;
   if (typeof value !== "object" || value === null) return value;
   const fields = Object.entries(value).filter(([, field]) => field !== null && field !== undefined);
-  return Object.fromEntries(fields.map(([name, field]) => [name, withoutNulls(field)])) as T;
+  return Object.fromEntries(fields.map(([name, field]) => [name, inner(field)])) as T;
 }
+
+/** Levels of lists and objects in a row, more than any tool's schema has. */
+const DEEPEST = 200;
 
 /** Columns in which 0 says that a token is no target, as TRL and others write them beside ids. */
 export const TARGET_MASKS: readonly string[] = [

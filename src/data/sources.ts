@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { FileError, OptionError } from "../errors.ts";
 import { exists } from "../io/exists.ts";
 import { toFileError } from "../io/file_error.ts";
+import { showJson } from "../io/json.ts";
 import type { DataFile } from "./bytes.ts";
 import { chooseSplit, splitNames } from "./splits.ts";
 import { copyToTemporary } from "./temporary.ts";
@@ -61,7 +62,7 @@ async function filesOf(name: string, options: FindOptions): Promise<DataFile[]> 
     return [await copyToTemporary(stdin, "standard input", "stdin", options.signal)];
   }
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(name)?.[1].toLowerCase();
-  if (scheme === "file") return await findFiles(fileURLToPath(name), options);
+  if (scheme === "file") return await findFiles(pathOfUrl(name), options);
   if (scheme === "https" || scheme === "http") return [await download(name, options)];
   if (scheme !== undefined) {
     throw new OptionError(
@@ -182,4 +183,23 @@ async function download(url: string, { onNotice, signal }: FindOptions): Promise
     refuse(`${size} of ${length} bytes arrived; try again`);
   }
   return file;
+}
+
+/**
+ * The path of a `file:` URL.
+ *
+ * @throws {OptionError} for another address.
+ */
+export function pathOfUrl(source: string | URL): string {
+  const url = URL.parse(source);
+  try {
+    if (url?.protocol === "file:") return fileURLToPath(url);
+  } catch { // a host, or a slash in a name
+  }
+  throw new OptionError(
+    `Cannot read data from ${
+      showJson(String(source))
+    }: only file: URLs of this machine can be read at ` +
+      "once; download it first, or by Dataset.open",
+  );
 }

@@ -1746,7 +1746,7 @@ fn place(at: u32, values: FetchedQkv, thread: u32) {
     let item = thread + \${n}u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
       //! if QKV == f32
-      let halves = to_saturated_f16(values[2 * $n], values[2 * $n + 1]);
+      let halves = to_seen_f16(values[2 * $n], values[2 * $n + 1]);
       //! else
       let halves = values[$n];
       //! end
@@ -2577,6 +2577,15 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
   //! end
 }
 `,
+  "bounded_below.wgsl": `// Values of which e^(-x) is made, no less than -80, where it would overflow. NaN stays NaN, of which max() may make a
+// number. Include-only.
+
+fn bounded_below(x: vec4<f32>) -> vec4<f32> {
+  // From the first value below -80 to minus infinity; what NaN is, is beyond.
+  let beyond = bitcast<vec4<u32>>(x) - vec4<u32>(0xc2a00001u);
+  return select(x, vec4<f32>(-80.0), beyond < vec4<u32>(0x3ce00000u));
+}
+`,
   "cache_append.wgsl": `// Copies the keys and values of new tokens into the caches of a layer, token t into row positions[t].
 //
 // Shapes: k, v [tokens, width], each somewhere in the columns of a matrix; positions u32 [tokens]; key_cache, value_cache
@@ -2806,7 +2815,7 @@ fn main() {
 // the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them. The
 // slope of a cap only makes it less.
 //! include linear_grid.wgsl
-//! include workgroup_reduce.wgsl
+//! include workgroup_max.wgsl
 
 const LOWEST = -3.4028234e38;
 const LEAST_MASS = 0x1p-24; // of the classes besides the target: what rounding of 1 − p may hide
@@ -2908,7 +2917,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! if GRADIENT != none
   let inverse_total = 1.0 / row_total;
 //! if GRADIENT == codes
-  let scale = scale_of(max(1.0 - exp(label_logit) * inverse_total, LEAST_MASS) * inputs.loss_scale);
+  let scale = scale_of(bitcast<u32>(max(1.0 - exp(label_logit) * inverse_total, LEAST_MASS) * inputs.loss_scale));
   if (thread == 0u) { scales[row] = scale; }
 //! else
   let scale = 1.0;
@@ -3304,10 +3313,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 `,
   "delta_gate_values.wgsl": `// The functions that gates of a delta net are made of. Include-only.
 
-fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(-max(x, -80.0))); }
+//! include bounded_below.wgsl
 
-// log(1 + e^x), without an overflow.
-fn softplus(x: f32) -> f32 { return max(x, 0.0) + log(1.0 + exp(-min(abs(x), 80.0))); }
+fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(-bounded_below(vec4<f32>(x)).x)); }
+
+// log(1 + e^x), without an overflow. NaN stays NaN.
+fn softplus(x: f32) -> f32 {
+  let value = max(x, 0.0) + log(1.0 + exp(-min(abs(x), 80.0)));
+  return select(value, x, (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u);
+}
 `,
   "delta_gates.wgsl": `// The gates of a delta net, from columns of the linear layer before it:
 //   gates[t][h] = −exp(a_log[h]) · softplus(a[t][h] + dt_bias[h]), the log of what a state is multiplied by,
@@ -3692,6 +3706,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> states: array<vec4<f32>>;
 //! end
 //! end
+//! include bounded_below.wgsl
 //! include delta_scan_shared.wgsl
 
 @compute @workgroup_size(THREADS)
@@ -3745,7 +3760,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
     sums = column_sum(sums, token, thread);
     let gate = token * params.gates_pitch + head;
-    let decay = exp(max(gates[gate], -80.0));
+    let decay = exp(bounded_below(vec4<f32>(gates[gate])).x);
     let error = qkv[token * params.pitch + 2u * params.keys + value_at] - decay * sums.x;
     let change = gates[gate + params.heads] * error;
 //! unroll i 0 VECTORS
@@ -4171,10 +4186,13 @@ fn scaled(column: u32, j: u32) -> f32 {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  var mine = 0.0;
-  for (var i = thread; i < params.blocks; i += THREADS) { mine = max(mine, largest[i]); }
-  let amax = workgroup_max(mine, thread);
-  let scale = select($CODES_TOP / amax, 1.0, amax < 0x1p-100);
+  var mine = 0u;
+  for (var i = thread; i < params.blocks; i += THREADS) { mine = max(mine, bitcast<u32>(largest[i])); }
+  let bits = workgroup_max_bits(mine, thread);
+  let amax = bitcast<f32>(bits);
+  // NaN where B has NaN or infinity, as in row_scale.wgsl.
+  let finite = select($CODES_TOP / amax, 1.0, amax < 0x1p-100);
+  let scale = bitcast<f32>(select(bitcast<u32>(finite), bits | 0x7fc00000u, bits >= 0x7f800000u));
   let j = group.y * 64u + thread % 64u;
   if (j >= params.b_pitch) { return; }
   let row = params.first + j;
@@ -4338,7 +4356,7 @@ struct Params {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  var mine = 0.0;
+  var mine = 0u;
   for (var item = thread; item < 64u * params.vectors; item += THREADS) {
     let row = group.x * 64u + item / params.vectors;
     let v = item % params.vectors;
@@ -4348,12 +4366,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let to = 2u * row * params.vectors + v;
     factor[to] = moved * (params.lora_scale / scales[params.a_row / 4u + v]);
     factor[to + params.vectors] = (value - moved) * (params.lora_scale / scales[params.second_row / 4u + v]);
-    let q = abs(value);
     let w_row = params.w_row + row;
-    mine = max(mine, max(max(q.x, q.y), max(q.z, q.w)) * scales[w_row / 4u][w_row % 4u]);
+    let q = bitcast<vec4<u32>>(value * scales[w_row / 4u][w_row % 4u]) & vec4<u32>(0x7fffffffu);
+    mine = max(mine, max(max(q.x, q.y), max(q.z, q.w)));
   }
-  let of_group = workgroup_max(mine, thread);
-  if (thread == 0u) { largest[group.x] = of_group; }
+  let of_group = workgroup_max_bits(mine, thread);
+  if (thread == 0u) { largest[group.x] = bitcast<f32>(of_group); }
 }
 `,
   "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
@@ -4393,12 +4411,23 @@ fn random_bits(word: u32, half: u32) -> vec4<u32> {
 //! include $CODES_INCLUDE
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
+//! if FLAGS
+const LARGEST_COEFFICIENT_BITS = 0x71800000u; // 2^100: from there on, sums could be infinite
+
+// Codes know no NaN, or products do not see it. So a coefficient that is NaN, infinite or near it tells the host that the
+// step is not finite: it ends the run, and nothing of this step is saved.
+//! include step_state.wgsl
+@group(0) @binding(8) var<storage, read_write> results: StepResults;
+//! end
 
 // Four β, each of an element of b with the factors of its column and its row.
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let magnitude = bits & vec4<u32>(0x7fffffffu);
   let vanishes = magnitude < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
+//! if FLAGS
+  if (any(magnitude >= vec4<u32>(LARGEST_COEFFICIENT_BITS))) { results.finite = 0u; } // all that store it store the same
+//! end
 //! if COEFFICIENT_HALF == none
   let cut = bits & vec4<u32>($COEFFICIENT_MASK);
 //! else
@@ -5150,6 +5179,16 @@ fn to_saturated_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
   return vec4<u32>(
     bitcast<vec2<u32>>(clamp(vec4<f16>(low), -MAX, MAX)), bitcast<vec2<u32>>(clamp(vec4<f16>(high), -MAX, MAX)));
 //! end
+}
+
+// The same, but NaN stays NaN: clamp() makes a number of it. Of two f16 in a word, those that are infinite have had too
+// large a value, and become the largest number.
+fn to_seen_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  let halves = to_f16(low, high);
+  let magnitudes = halves & vec4<u32>(0x7fff7fffu);
+  // The place of the sign is set from infinity on; from NaN on.
+  let infinite = (magnitudes + vec4<u32>(0x04000400u)) & ~(magnitudes + vec4<u32>(0x03ff03ffu));
+  return halves - ((infinite >> vec4<u32>(15u)) & vec4<u32>(0x00010001u));
 }
 
 // EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
@@ -6538,10 +6577,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales
 // stay below that, and \`headroom\` further up. (Where rows stay multiplied by their scales, it is the quotients of the
-// power and these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of
-// infinities have a scale of zero, or almost: then the power is as well, and infinities stay visible.
+// power and these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows
+// with NaN or infinity have NaN for a scale (row_scale.wgsl): then the power is NaN, and all that it scales.
 // Grid: 1. A minimum does not depend on the order, so the result does not either.
-//! include workgroup_reduce.wgsl
+//! include workgroup_max.wgsl
 
 struct Params {
   rows: u32,
@@ -6557,15 +6596,20 @@ const LARGEST = 0x1p96; // leaves room for its products and quotients with other
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
   var smallest = LARGEST;
+  var bits = 0u; // of the largest: NaN's are larger than those of any number
   for (var first = thread; first < params.rows; first += 8u * THREADS) {
 //! unroll n 0 8
-    smallest = min(smallest, scales[min(first + \${n}u * THREADS, params.rows - 1u)]);
+    let scale_$n = scales[min(first + \${n}u * THREADS, params.rows - 1u)];
+    smallest = min(smallest, scale_$n);
+    bits = max(bits, bitcast<u32>(scale_$n));
 //! end
   }
   let scale = -workgroup_max(-smallest, thread);
+  let largest = workgroup_max_bits(bits, thread);
   if (thread == 0u) {
     let below = bitcast<f32>(bitcast<u32>(scale) & 0x7f800000u); // the power of two up to it
-    power[0] = min(below * params.headroom, LARGEST);
+    let found = bitcast<u32>(min(below * params.headroom, LARGEST));
+    power[0] = bitcast<f32>(select(found, largest | 0x7fc00000u, largest >= 0x7f800000u));
   }
 }
 `,
@@ -7184,7 +7228,7 @@ fn mix(word: u32) -> u32 {
   return z ^ (z >> 15u);
 }
 `,
-  "nf4_absmax.wgsl": `// The largest magnitude of each block of 64 values of a weight: absmax[b] = max |x[i]|, i in block b.
+  "nf4_absmax.wgsl": `// The largest magnitude of each block of 64 values of a weight: absmax[b] = max |x[i]|, i in block b; NaN if that is in it.
 //
 // x: f32 [rows, cols] with a pitch; a block runs on from the end of a row to the next one. absmax: f32 [blocks].
 // One thread per block: for loading a model, not for its step.
@@ -7208,13 +7252,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (first >= params.count) { return; }
   var row = first / params.cols;
   var col = first % params.cols;
-  var largest = 0.0;
+  var largest = 0u;
   for (var i = first; i < min(first + BLOCK, params.count); i++) {
-    largest = max(largest, abs(x[row * params.pitch + col]));
+    largest = max(largest, bitcast<u32>(x[row * params.pitch + col]) & 0x7fffffffu);
     col++;
     if (col == params.cols) { col = 0u; row++; }
   }
-  absmax[block] = largest;
+  absmax[block] = bitcast<f32>(largest);
 }
 `,
   "nf4_dequantize.wgsl": `// A weight in NF4 with double quantisation, to f16:
@@ -7374,8 +7418,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) wo
   for (var i = 0u; i < 4u; i++) {
     if (first + i < params.blocks) { centred[i] = absmax[first + i] - offset; }
   }
-  let largest = abs(centred);
-  let scale = workgroup_max(max(max(largest.x, largest.y), max(largest.z, largest.w)), thread);
+  let largest = bitcast<vec4<u32>>(centred) & vec4<u32>(0x7fffffffu);
+  let bits = workgroup_max_bits(max(max(largest.x, largest.y), max(largest.z, largest.w)), thread);
+  let scale = bitcast<f32>(bits); // NaN, if a magnitude is
   if (thread == 0u) { statistics[group] = scale; }
   if (thread == 0u && group == 0u) { statistics[params.groups] = offset; }
   if (first >= params.blocks) { return; }
@@ -7397,6 +7442,7 @@ struct Tables {
 // Shapes: attended and output f32 [tokens, width]; z columns of merged f32 [tokens, ·], from a multiple of 16 on. One
 // thread per vec4 up to the pitch: zeros between give zeros.
 //! include linear_grid.wgsl
+//! include bounded_below.wgsl
 
 struct Params {
   tokens: u32,
@@ -7416,7 +7462,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
   let z = merged[token * params.z_vectors + params.z_vector + item % params.vectors];
-  output[item] = attended[item] / (1.0 + exp(-max(z, vec4<f32>(-80.0))));
+  output[item] = attended[item] / (1.0 + exp(-bounded_below(z)));
 }
 `,
   "output_gate_backward.wgsl": `// The gradient of output_gate.wgsl: d, that of its output, becomes that of attended in place, and
@@ -7424,6 +7470,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // Shapes: as there. One thread per vec4 up to the pitch.
 //! include linear_grid.wgsl
+//! include bounded_below.wgsl
 
 struct Params {
   tokens: u32,
@@ -7444,7 +7491,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
   let z_at = token * params.z_vectors + params.z_vector + item % params.vectors;
-  let s = 1.0 / (1.0 + exp(-max(merged[z_at], vec4<f32>(-80.0))));
+  let s = 1.0 / (1.0 + exp(-bounded_below(merged[z_at])));
   let d_attended = d[item] * s;
   d[item] = d_attended;
   d_merged[z_at] = d_attended * attended[item] * (1.0 - s);
@@ -8216,7 +8263,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
 // take part: they are zero in the input, so they add nothing and stay zero.
 //! include linear_grid.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false FIRST_ROW=false
+//! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false SEEN=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -8311,7 +8358,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of g · input.
 //! include linear_grid.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false FIRST_ROW=false
+//! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false SEEN=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -8675,8 +8722,9 @@ fn write_codes(at: u32, v: vec4<f32>) {
   codes[at] = pack4_$CODES(v);
 }
 
-fn largest(v: vec4<f32>) -> f32 {
-  let q = abs(v);
+// The bits of the largest magnitude of four values: of NaN, if there is one.
+fn largest(v: vec4<f32>) -> u32 {
+  let q = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
   return max(max(q.x, q.y), max(q.z, q.w));
 }
 `,
@@ -8744,7 +8792,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs,
+// GIVEN_SCALES the scales of the rows are inputs, and SEEN makes those NaN whose rows are not finite (row_scale.wgsl). With FIRST_ROW the codes begin at row \`params.first_row\` of theirs,
 // and scales at \`params.first_scale\`.
 // Without QUANTIZED there are no codes.
 //
@@ -8820,7 +8868,7 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! elif !GIVEN_SCALES
   // Kept here, and if there are codes, the largest magnitude.
-  var amax = 0.0;
+  var amax = 0u;
   for (var v = thread; v < vectors; v += THREADS) {
     let values = made(load(row, v), v, of_row);
     keep(row, v, values);
@@ -8853,24 +8901,31 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! end
 //! if GIVEN_SCALES
-  let scale = scales[scale_place(row)];
+  let scale = encoding_scale(scales[scale_place(row)]);
+//! if SEEN
+  var seen = 0u; // the bits of what is not finite, or of some number
+//! end
 //! else
 //! if REGISTERS
-  var amax = 0.0;
+  var amax = 0u;
 //! unroll i 0 VECTORS
 //! unroll part 0 PARTS
-  amax = max(amax, select(0.0, largest(out_\${i}_$part), v_$i < vectors));
+  amax = max(amax, select(0u, largest(out_\${i}_$part), v_$i < vectors));
 //! end
 //! end
 //! end
-  let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[scale_place(row)] = scale; }
+  let made_scale = scale_of(workgroup_max_bits(amax, thread));
+  if (thread == 0u) { scales[scale_place(row)] = made_scale; }
+  let scale = encoding_scale(made_scale);
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
   if (v_$i < vectors) {
 //! unroll part 0 PARTS
     write_scaled(row, \${part}u * vectors + v_$i, out_\${i}_$part * scale);
+//! if SEEN
+    seen = max(seen, largest(out_\${i}_$part));
+//! end
 //! end
   }
 //! end
@@ -8879,9 +8934,17 @@ fn write_row(row: u32, thread: u32) {
     let values = again(row, v, of_row);
 //! unroll part 0 PARTS
     let at_$part = \${part}u * vectors + v;
-    write_scaled(row, at_$part, by_column(values[$part], at_$part) * scale);
+    let out_$part = by_column(values[$part], at_$part);
+    write_scaled(row, at_$part, out_$part * scale);
+//! if SEEN
+    seen = max(seen, largest(out_$part));
+//! end
 //! end
   }
+//! end
+//! if SEEN
+  let of_row_seen = workgroup_max_bits(seen, thread);
+  if (thread == 0u && of_row_seen >= 0x7f800000u) { scales[scale_place(row)] = not_a_number(of_row_seen); }
 //! end
 //! if LAYOUT == panels
   // Up to the pitch of the codes.
@@ -8918,22 +8981,36 @@ fn write_scaled(row: u32, v: u32, value: vec4<f32>) {
 // brings that to the format's largest value (less where there is headroom), or a power of two, exact, for a format with bits to spare.
 // Include-only; constants from src/kernels/codes.ts. tests/oracle/quantize.ts is the same on the CPU.
 //
+// A row in which something is NaN or infinite has NaN for its scale. Codes would make numbers of that, but products divide by
+// scales, so the whole row comes out as NaN and ends in the loss, or in the gradient's norm.
+//
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
 // row (gradient_scale.wgsl), unless the format gives them one of their own.
 
 const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
-fn scale_of(amax: f32) -> f32 {
+// From the bits of the largest magnitude.
+fn scale_of(bits: u32) -> f32 {
+  let amax = bitcast<f32>(bits);
 //! if CODES_VANISHING != none
-  return select($CODES_TOP / amax, $CODES_VANISHING, amax < SMALLEST_AMAX);
+  let scale = select($CODES_TOP / amax, $CODES_VANISHING, amax < SMALLEST_AMAX);
 //! else
   let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
 //! if CODES_SCALE == maximum
-  return $CODES_TOP / largest;
+  let scale = $CODES_TOP / largest;
 //! else
-  return bitcast<f32>(($CODES_EXPONENT - (bitcast<u32>(largest) >> 23u)) << 23u);
+  let scale = bitcast<f32>(($CODES_EXPONENT - (bitcast<u32>(largest) >> 23u)) << 23u);
 //! end
 //! end
+  return select(scale, not_a_number(bits), bits >= 0x7f800000u);
+}
+
+// A NaN of the bits of one, or of infinity: compilers refuse one that they know.
+fn not_a_number(bits: u32) -> f32 { return bitcast<f32>(bits | 0x7fc00000u); }
+
+// What a row is multiplied by to be encoded: 0 where its scale is NaN, so that zeros beyond its columns stay zeros.
+fn encoding_scale(scale: f32) -> f32 {
+  return select(scale, 0.0, (bitcast<u32>(scale) & 0x7fffffffu) > 0x7f800000u);
 }
 `,
   "row_values.wgsl": `// The rows that are quantised: x, f32 or f16 (X), optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
@@ -9211,7 +9288,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include row_pass.wgsl PARTS=2 REDUCES=false QUANTIZED=true GIVEN_SCALES=false FIRST_ROW=false
+//! include row_pass.wgsl PARTS=2 REDUCES=false QUANTIZED=true GIVEN_SCALES=false SEEN=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -9284,7 +9361,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // the way of row_pass.wgsl.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false FIRST_ROW=false
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false SEEN=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -9339,7 +9416,7 @@ fn accurate_tanh(x: vec4<f32>) -> vec4<f32> {
   return select(sign(x) * (1.0 - decay) / (1.0 + decay), x * series, abs(x) < vec4<f32>(0.25));
 }
 `,
-  "tensor_amax.wgsl": `// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup per row.
+  "tensor_amax.wgsl": `// The largest magnitude of each row, NaN if that is in it: the first half of finding one scale for a whole matrix. One workgroup per row.
 //! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_values.wgsl
@@ -9359,10 +9436,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(local_invocation_index) thread: u32) {
   let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
-  var mine = vec4<f32>();
-  for (var v = thread; v < row_vectors(); v += THREADS) { mine = max(mine, abs(by_column(row_value(row, v), v))); }
-  let largest = workgroup_max(max(max(mine.x, mine.y), max(mine.z, mine.w)), thread);
-  if (thread == 0u) { amax[row] = largest; }
+  var mine = vec4<u32>();
+  for (var v = thread; v < row_vectors(); v += THREADS) {
+    mine = max(mine, bitcast<vec4<u32>>(by_column(row_value(row, v), v)) & vec4<u32>(0x7fffffffu));
+  }
+  let largest = workgroup_max_bits(max(max(mine.x, mine.y), max(mine.z, mine.w)), thread);
+  if (thread == 0u) { amax[row] = bitcast<f32>(largest); }
 }
 `,
   "tensor_scale.wgsl": `// Replaces the largest magnitudes of the rows by the one scale of the whole matrix, from the largest of them, written
@@ -9379,9 +9458,9 @@ struct Params {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
-  var mine = 0.0;
-  for (var i = thread; i < params.rows; i += THREADS) { mine = max(mine, scales[i]); }
-  let scale = scale_of(workgroup_max(mine, thread));
+  var mine = 0u;
+  for (var i = thread; i < params.rows; i += THREADS) { mine = max(mine, bitcast<u32>(scales[i])); }
+  let scale = scale_of(workgroup_max_bits(mine, thread));
   for (var i = thread; i < params.rows; i += THREADS) { scales[i] = scale; }
 }
 `,
@@ -9526,6 +9605,42 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
+  "workgroup_max.wgsl": `// The largest of floats, signs and all, as the reductions of workgroup_reduce.wgsl. It may leave NaN out. Include-only.
+//! include workgroup_reduce.wgsl
+
+//! if SUBGROUP_MAX
+fn workgroup_max(value: f32, thread: u32) -> f32 {
+  let part = subgroupMax(value);
+  if (thread % \${SUBGROUP_SIZE}u == 0u) { reduce_scratch[thread / \${SUBGROUP_SIZE}u] = part; }
+  workgroupBarrier();
+  var largest = reduce_scratch[0];
+//! unroll i 1 THREADS/SUBGROUP_SIZE
+  largest = max(largest, reduce_scratch[$i]);
+//! end
+  workgroupBarrier();
+  return largest;
+}
+//! else
+fn workgroup_max(value: f32, thread: u32) -> f32 {
+  reduce_scratch[thread] = value;
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+//! unroll i 1 THREADS/16
+    column = max(column, reduce_scratch[thread + 16u * \${i}u]);
+//! end
+    reduce_scratch[thread] = column;
+  }
+  workgroupBarrier();
+  var largest = reduce_scratch[0];
+//! unroll i 1 16
+  largest = max(largest, reduce_scratch[$i]);
+//! end
+  workgroupBarrier();
+  return largest;
+}
+//! end
+`,
   "workgroup_reduce.wgsl": `// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
 // fixed, so results repeat bit for bit. Every invocation gets the result.
 //
@@ -9574,33 +9689,35 @@ fn workgroup_sum(value: f32, thread: u32) -> f32 {
 }
 //! end
 
+// The largest of magnitudes, as their bits without the sign, in which order they are: maxima of floats may leave NaN out, and
+// those of integers do not. A NaN, or else infinity, among the values is what comes out.
 //! if SUBGROUP_MAX
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  let part = subgroupMax(value);
-  if (thread % \${SUBGROUP_SIZE}u == 0u) { reduce_scratch[thread / \${SUBGROUP_SIZE}u] = part; }
+fn workgroup_max_bits(bits: u32, thread: u32) -> u32 {
+  let part = subgroupMax(bits);
+  if (thread % \${SUBGROUP_SIZE}u == 0u) { reduce_scratch[thread / \${SUBGROUP_SIZE}u] = bitcast<f32>(part); }
   workgroupBarrier();
-  var largest = reduce_scratch[0];
+  var largest = bitcast<u32>(reduce_scratch[0]);
 //! unroll i 1 THREADS/SUBGROUP_SIZE
-  largest = max(largest, reduce_scratch[$i]);
+  largest = max(largest, bitcast<u32>(reduce_scratch[$i]));
 //! end
   workgroupBarrier();
   return largest;
 }
 //! else
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  reduce_scratch[thread] = value;
+fn workgroup_max_bits(bits: u32, thread: u32) -> u32 {
+  reduce_scratch[thread] = bitcast<f32>(bits);
   workgroupBarrier();
   if (thread < 16u) {
-    var column = value;
+    var column = bits;
 //! unroll i 1 THREADS/16
-    column = max(column, reduce_scratch[thread + 16u * \${i}u]);
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * \${i}u]));
 //! end
-    reduce_scratch[thread] = column;
+    reduce_scratch[thread] = bitcast<f32>(column);
   }
   workgroupBarrier();
-  var largest = reduce_scratch[0];
+  var largest = bitcast<u32>(reduce_scratch[0]);
 //! unroll i 1 16
-  largest = max(largest, reduce_scratch[$i]);
+  largest = max(largest, bitcast<u32>(reduce_scratch[$i]));
 //! end
   workgroupBarrier();
   return largest;

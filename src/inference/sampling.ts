@@ -4,9 +4,9 @@
  * @module
  */
 
-import { checkInteger } from "../checks.ts";
+import { checkInteger, refuseValue } from "../checks.ts";
 import { Random } from "../numerics/random.ts";
-import { ModelError, OptionError } from "../errors.ts";
+import { ModelError } from "../errors.ts";
 
 /** Options of sampling. */
 export interface SamplingOptions {
@@ -36,16 +36,15 @@ export type Sampler = (logits: Float32Array) => number;
  */
 export function createSampler(options: SamplingOptions = {}): Sampler {
   const { temperature = 0.8, topP = 0.95, seed = Math.floor(Math.random() * 2 ** 32) } = options;
-  if (!(temperature >= 0 && temperature < Infinity)) {
-    throw new OptionError(
-      `Cannot sample at temperature ${temperature}: give 0 to take the likeliest token, ` +
-        "or a finite number above it",
+  if (!(typeof temperature === "number" && temperature >= 0 && temperature < Infinity)) {
+    refuseValue(
+      "temperature",
+      temperature,
+      "0 to take the likeliest token, or a finite number above it",
     );
   }
-  if (!(topP > 0 && topP <= 1)) {
-    throw new OptionError(
-      `Cannot sample with topP = ${topP}: give a share above 0 and at most 1, which is all tokens`,
-    );
+  if (!(typeof topP === "number" && topP > 0 && topP <= 1)) {
+    refuseValue("topP", topP, "a share above 0 and at most 1, which is all tokens");
   }
   checkInteger("seed", seed, 0);
   const random = new Random(seed);

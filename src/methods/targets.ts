@@ -4,9 +4,10 @@
  * @module
  */
 
-import { checkInteger } from "../checks.ts";
+import { checkInteger, refuseValue } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { roundUp } from "../gpu/buffers.ts";
+import { showJson } from "../io/json.ts";
 import { outFeaturesOf } from "../layers/row_order.ts";
 import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
 
@@ -61,11 +62,14 @@ const ALL_LINEAR = "all-linear";
  * @throws {OptionError} for what is no name.
  */
 export function parseTargets(names: readonly string[] | undefined): Targets {
+  if (names !== undefined && !Array.isArray(names)) {
+    refuseValue("targetModules", names, "an array of names of linear layers");
+  }
   if (!names || names.length === 0 || names.includes(ALL_LINEAR)) return ALL_LINEAR;
   const bad = names.find((name) => typeof name !== "string" || name === "");
   if (bad === undefined) return names;
   throw new OptionError(
-    `Cannot use ${JSON.stringify(bad)} in targetModules: give names of linear layers, such as ` +
+    `Cannot use ${showJson(bad)} in targetModules: give names of linear layers, such as ` +
       `q_proj, or ${ALL_LINEAR}`,
   );
 }
@@ -127,10 +131,10 @@ export function checkRank(rank: number): void {
 /**
  * Checks an alpha.
  *
- * @throws {OptionError} if it is not positive and finite.
+ * @throws {OptionError} if it is not positive, or beyond f32.
  */
 export function checkAlpha(alpha: number): void {
-  if (!(alpha > 0 && Number.isFinite(alpha))) {
-    throw new OptionError(`Cannot use alpha ${alpha}: give a positive number`);
-  }
+  // Divided by a rank it is a factor of f32, and its inverse may be one.
+  if (typeof alpha === "number" && alpha >= 1e-30 && alpha <= 1e30) return;
+  refuseValue("alpha", alpha, "a positive number, from 1e-30 to 1e30");
 }

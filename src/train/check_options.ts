@@ -103,10 +103,10 @@ export function checkValues(options: ResolvedOptions, longest: number): void {
     checkBoolean(name, options.rows[name]);
   }
   // Kernels take these, and what AdamW makes of them, as f32.
-  checkNumber("learningRate", options.learningRate, 0, 2 ** 127 * (1 - optimizer.beta1));
   checkNumber("maxGradNorm", optimizer.maxGradNorm, 0);
   checkNumber("weightDecay", optimizer.weightDecay, 0, 2 ** 127);
   checkNumber("beta1", optimizer.beta1, 0, 1);
+  checkNumber("learningRate", options.learningRate, 0, 2 ** 127 * (1 - optimizer.beta1));
   checkNumber("beta2", optimizer.beta2, 0, 1);
   checkNumber("eps", optimizer.eps, 0, 2 ** 127);
   if (sequenceLength > longest) {

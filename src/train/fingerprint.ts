@@ -23,6 +23,8 @@ export interface Fingerprints {
   template?: string | null;
   /** Of the rows, in files or in memory, and how they are read: columns, weights, the side of a split. */
   data: string | null;
+  /** The same of the held-out rows; null without any. Older checkpoints have none. */
+  evalData?: string | null;
 }
 
 /** Up to so many bytes a file is read as a whole. */
@@ -38,11 +40,12 @@ export interface Fingerprinted {
     tokenizer: Pick<Tokenizer, "chatTemplate" | "bosTokenId" | "eosTokenId" | "padTokenId">;
   };
   data: Dataset;
+  evalData?: Dataset;
 }
 
 /** Takes the fingerprints of what a run is started with. */
 export async function fingerprint(
-  { model: { folder, tokenizer: loaded }, data }: Fingerprinted,
+  { model: { folder, tokenizer: loaded }, data, evalData }: Fingerprinted,
 ): Promise<Fingerprints> {
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
   const weights = names.filter((name) => name.endsWith(".safetensors")).sort();
@@ -52,6 +55,7 @@ export async function fingerprint(
     tokenizer: await exists(tokenizer) ? await hashFiles([tokenizer]) : null,
     template: hashTemplate(loaded),
     data: await hashData(data),
+    evalData: evalData === undefined ? null : await hashData(evalData),
   };
 }
 
@@ -73,6 +77,7 @@ export function expectSame(
     template: "the chat template or the special tokens are others than the run was started with",
     data:
       `${data.name} has other rows than the run was started with, or is read or split otherwise`,
+    evalData: "the held-out rows are others than the run was started with",
   };
   for (const [name, sentence] of Object.entries(subjects)) {
     const [old, current] = [before[name as keyof Fingerprints], now[name as keyof Fingerprints]];

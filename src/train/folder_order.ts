@@ -2,15 +2,15 @@
  * Puts the folder of a run in order before it is gone on with: what a killed process left half done is
  * finished or taken away, and what belongs to steps that are given up is set aside.
  *
- * Only who has the folder's lock may call this.
- *
  * @module
  */
 
 import { join } from "node:path";
 import { makeFolder, recoverFolder, syncFolder, syncTree } from "../io/atomic.ts";
+import { FileError, OptionError } from "../errors.ts";
 import { exists } from "../io/exists.ts";
 import { toFileError } from "../io/file_error.ts";
+import { FolderLock } from "../io/folder_lock.ts";
 import { checkpointFolder, listCheckpoints } from "./checkpoint.ts";
 import { LOG_FILE } from "./log.ts";
 
@@ -23,7 +23,7 @@ const LEFT_OVER =
 const COPIED = [LOG_FILE, "training_options.json"];
 
 /**
- * Finishes and takes away what a killed process left half done.
+ * Finishes and takes away what a killed process left half done. Only who has the folder's lock may call it.
  *
  * @throws {FileError} if it cannot.
  */
@@ -45,9 +45,19 @@ export async function tidyFolder(folder: string): Promise<void> {
   }
 }
 
-/** Whether a folder holds a checkpoint that only {@linkcode tidyFolder} brings back. */
-export async function hasAside(folder: string): Promise<boolean> {
-  return await exists(folder) && [...Deno.readDirSync(folder)].some(({ name }) => ASIDE.test(name));
+/**
+ * Brings back a checkpoint that a killed process left aside, in a folder that is else only read. Where a run is
+ * at work, or nothing can be written, it stays as it is.
+ */
+export async function bringBack(folder: string): Promise<void> {
+  if (!await exists(folder)) return;
+  if (![...Deno.readDirSync(folder)].some(({ name }) => ASIDE.test(name))) return;
+  try {
+    using _ = await FolderLock.take(folder);
+    await tidyFolder(folder);
+  } catch (error) {
+    if (!(error instanceof OptionError || error instanceof FileError)) throw error;
+  }
 }
 
 /**

@@ -75,8 +75,9 @@ export function resolveOptions(
   checkObject("Trainer.create", given);
   const options = groupOptions({ ...given }, onNotice) as UnresolvedOptions;
   checkKnown("Trainer.create", options, NAMES);
-  checkKnown("optimizer", options.optimizer ?? {}, groupedNames("optimizer"));
-  checkKnown("rows", options.rows ?? {}, groupedNames("rows"));
+  const { optimizer = {}, rows = {} } = options;
+  checkKnown("optimizer", optimizer, groupedNames("optimizer"));
+  checkKnown("rows", rows, groupedNames("rows"));
   checkKinds(options);
   const longest = options.model.config.maxPositionEmbeddings;
   const { steps, epochs = steps === undefined ? 1 : undefined } = options;
@@ -88,8 +89,8 @@ export function resolveOptions(
     saveEvery: options.saveEvery ?? (options.outputDir === undefined ? 0 : "10m"),
     ...(steps !== undefined && { steps }),
     ...(epochs !== undefined && { epochs }),
-    optimizer: filled(OPTIMIZER_DEFAULTS, options.optimizer),
-    rows: filled(ROW_DEFAULTS, options.rows),
+    optimizer: filled(OPTIMIZER_DEFAULTS, optimizer),
+    rows: filled(ROW_DEFAULTS, rows),
   };
   checkValues(resolved, longest);
   if (resolved.evalEvery > 0 && !options.evalData) {

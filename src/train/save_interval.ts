@@ -5,6 +5,7 @@
  */
 
 import { OptionError } from "../errors.ts";
+import { showJson } from "../io/json.ts";
 
 /**
  * Steps between checkpoints; the time between them, such as `"10m"` (`s`, `m` or `h`); or `"epoch"`.
@@ -25,16 +26,16 @@ export function parseSaveInterval(value: unknown): SaveInterval | undefined {
   if (typeof number === "number" && Number.isSafeInteger(number) && number >= 0) return number;
   if (value === "epoch") return value;
   const time = typeof value === "string" ? TIME.exec(value) : null;
-  return time && Number(time[1]) > 0 ? value as SaveInterval : undefined;
+  return time && Number(time[1]) > 0 && Number(time[1]) < Infinity
+    ? value as SaveInterval
+    : undefined;
 }
 
 /** @throws {OptionError} for what is no interval. */
 export function checkSaveInterval(value: SaveInterval): void {
   if (parseSaveInterval(value) === value) return;
   throw new OptionError(
-    `Cannot use saveEvery ${
-      JSON.stringify(value)
-    }: give a number of steps, a time such as "10m", ` +
+    `Cannot use saveEvery ${showJson(value)}: give a number of steps, a time such as "10m", ` +
       '"epoch", or 0 for none',
   );
 }

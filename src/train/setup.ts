@@ -25,8 +25,9 @@ import {
   runFolderOf,
 } from "./checkpoint.ts";
 import type { CheckpointState } from "./checkpoint_state.ts";
+import { Claim } from "./claim.ts";
 import { expectSame, fingerprint, type Fingerprints } from "./fingerprint.ts";
-import { hasAside, tidyFolder } from "./folder_order.ts";
+import { bringBack, tidyFolder } from "./folder_order.ts";
 import { firstBatches, initFromGradients } from "./gradient_init.ts";
 import { expectSettings } from "./method_settings.ts";
 import { madeBy, otherMaker } from "./made_by.ts";
@@ -120,6 +121,7 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   );
   await model.device.finish();
   signal?.throwIfAborted();
+  new Claim(model, network).expect(); // another trainer, made at the same time, may have the model
   made.move(); // nothing failed: all of it is the trainer's
   return {
     ...{ source, options, network, step, loader, totalSteps, fingerprints, lock, date },
@@ -163,13 +165,6 @@ async function findStart(
   }
   await bringBack(await runFolderOf(resumeFrom));
   return await findCheckpoint(resumeFrom, resumeFallback ? onNotice : undefined);
-}
-
-/** Brings back a checkpoint that a killed process left aside, in a folder that is else only read. */
-async function bringBack(folder: string): Promise<void> {
-  if (!await hasAside(folder)) return;
-  using _ = await FolderLock.take(folder);
-  await tidyFolder(folder);
 }
 
 /** A run's folder must not hold another run. */

@@ -7,7 +7,8 @@
 import { OptionError } from "../errors.ts";
 import type { Model } from "../inference/model.ts";
 import type { Method } from "../layers/method.ts";
-import { findCheckpoint, restoreCheckpoint } from "./checkpoint.ts";
+import { findCheckpoint, restoreCheckpoint, runFolderOf } from "./checkpoint.ts";
+import { bringBack } from "./folder_order.ts";
 import { expectSettings } from "./method_settings.ts";
 
 /**
@@ -37,6 +38,7 @@ export async function useCheckpoint(
   method: Method,
   folder: string,
 ): Promise<number> {
+  await bringBack(await runFolderOf(folder));
   const checkpoint = await findCheckpoint(folder);
   const { path, state } = checkpoint;
   if (state.method !== method.name) {

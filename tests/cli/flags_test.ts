@@ -11,7 +11,6 @@ import {
   kebabCase,
   list,
   number,
-  parseFlags,
   path,
   readOptions,
   renamed,
@@ -19,6 +18,7 @@ import {
   toggle,
   whole,
 } from "../../src/cli/flags.ts";
+import { parseFlags } from "../../src/cli/parse_flags.ts";
 import { formatBytes, formatDuration } from "../../src/cli/format.ts";
 import { nearest } from "../../src/cli/nearest.ts";
 import { GPU_FLAGS, RUN_FLAGS } from "../../src/cli/shared_flags.ts";

@@ -113,12 +113,12 @@ Deno.test("logits that are not finite and options out of range are refused", () 
     }
   }
   const refused: [SamplingOptions, string][] = [
-    [{ temperature: -1 }, "Cannot sample at temperature -1: give 0"],
+    [{ temperature: -1 }, "Cannot use temperature -1: give 0"],
     [{ temperature: NaN }, "temperature NaN"],
     [{ temperature: Infinity }, "temperature Infinity"],
-    [{ topP: 0 }, "topP = 0: give a share above 0 and at most 1"],
-    [{ topP: 1.01 }, "topP = 1.01"],
-    [{ topP: NaN }, "topP = NaN"],
+    [{ topP: 0 }, "topP 0: give a share above 0 and at most 1"],
+    [{ topP: 1.01 }, "topP 1.01"],
+    [{ topP: NaN }, "topP NaN"],
     [{ seed: -1 }, "Cannot use seed -1"],
     [{ seed: 0.5 }, "Cannot use seed 0.5"],
   ];

@@ -5,7 +5,12 @@
  */
 
 import { encodeInt8Array, INT8_MAX, int8DecodeTable } from "../../src/numerics/int8.ts";
-import { largestMagnitude, type ScaleGranularity, SMALLEST_AMAX } from "./quantize.ts";
+import {
+  encodingScale,
+  largestMagnitude,
+  type ScaleGranularity,
+  SMALLEST_AMAX,
+} from "./quantize.ts";
 
 /**
  * The scales that rows are multiplied by before they are encoded.
@@ -20,8 +25,10 @@ export function int8Scales(
   columns: number,
   granularity: ScaleGranularity = "row",
 ): Float32Array<ArrayBuffer> {
-  const scaleOf = (block: Float32Array) =>
-    INT8_MAX / Math.max(largestMagnitude(block), SMALLEST_AMAX);
+  const scaleOf = (block: Float32Array) => {
+    const amax = largestMagnitude(block);
+    return Number.isFinite(amax) ? INT8_MAX / Math.max(amax, SMALLEST_AMAX) : NaN;
+  };
   const scales = new Float32Array(x.length / columns);
   if (granularity === "tensor") return scales.fill(scaleOf(x));
   return scales.map((_, i) => scaleOf(x.subarray(i * columns, (i + 1) * columns)));
@@ -42,6 +49,6 @@ export function roundedToInt8(
 ): Float64Array<ArrayBuffer> {
   const scales = int8Scales(x, columns, granularity);
   const scaleOf = (i: number) => scales[Math.floor(i / columns)];
-  const codes = encodeInt8Array(x.map((value, i) => value * scaleOf(i)));
+  const codes = encodeInt8Array(x.map((value, i) => value * encodingScale(scaleOf(i))));
   return Float64Array.from(codes, (code, i) => int8DecodeTable()[code] / scaleOf(i));
 }

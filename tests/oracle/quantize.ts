@@ -18,8 +18,8 @@ export const SMALLEST_AMAX: number = 2 ** -100;
 
 /**
  * The scale that maps `amax` to the format's maximum: `format.max / amax` rounded to f32;
- * that of {@linkcode SMALLEST_AMAX}, or 1 in e4m3, for an `amax` below. Infinity gives scale 0, and so NaN codes
- * for the infinite elements: an overflow stays visible.
+ * that of {@linkcode SMALLEST_AMAX}, or 1 in e4m3, for an `amax` below. NaN and infinity give NaN, by which all that
+ * the row is multiplied with is NaN: codes would make numbers of it.
  *
  * WGSL's division may be wrong by 2.5 ulp. A kernel can be bit equal nevertheless by dividing
  * the 24-bit significands as integers; both formats' maxima have the significand 1.75.
@@ -29,6 +29,7 @@ export const SMALLEST_AMAX: number = 2 ** -100;
  * @returns The scale, an f32.
  */
 export function quantizationScale(amax: number, format: Fp8Format): number {
+  if (!Number.isFinite(amax)) return NaN;
   if (amax < SMALLEST_AMAX && format === E4M3) return 1;
   return Math.fround(format.max / Math.max(amax, SMALLEST_AMAX));
 }
@@ -49,7 +50,7 @@ export type ScaleGranularity = "row" | "tensor";
 /**
  * Quantises a matrix with dynamic scales.
  *
- * @param x `[rows, columns]` of f32 values; NaN does not count towards the largest magnitude.
+ * @param x `[rows, columns]` of f32 values.
  * @param columns Row width.
  * @param format The target format.
  * @param granularity One scale a row, or one in all.
@@ -84,9 +85,15 @@ export function quantizeWith(
   const columns = x.length / scales.length;
   const codes = Uint8Array.from(
     x,
-    (value, i) => encodeFp8(Math.fround(value * scales[Math.floor(i / columns)]), format),
+    (value, i) =>
+      encodeFp8(Math.fround(value * encodingScale(scales[Math.floor(i / columns)])), format),
   );
   return { codes, scales, format };
+}
+
+/** What a row is multiplied by to be encoded: nothing is left of one whose scale is NaN. */
+export function encodingScale(scale: number): number {
+  return Number.isNaN(scale) ? 0 : scale;
 }
 
 /**
@@ -110,6 +117,7 @@ export function dequantize({ codes, scales, format }: Quantized): Float64Array {
  * @param amax Largest magnitude, an f32.
  */
 export function halfScale(amax: number): number {
+  if (!Number.isFinite(amax)) return NaN;
   const [bits] = new Uint32Array(Float32Array.of(Math.max(amax, SMALLEST_AMAX)).buffer);
   return 2 ** (127 + 3 - (bits >>> 23));
 }
@@ -139,13 +147,13 @@ export function quantizeHalf(
     (_, r) => halfScale(largestMagnitude(x.subarray(r * columns, (r + 1) * columns))),
   );
   const codes = Float16Array.from(x, (value, i) => {
-    const scaled = Math.fround(value * used[Math.floor(i / columns)]);
+    const scaled = Math.fround(value * encodingScale(used[Math.floor(i / columns)]));
     return Number.isFinite(scaled) ? Math.max(-65504, Math.min(65504, scaled)) : NaN;
   });
   return { codes, scales: used };
 }
 
-/** The largest magnitude of a matrix or row, NaN left aside; 0 of an empty one. */
+/** The largest magnitude of a matrix or row, NaN if there is one in it; 0 of an empty one. */
 export function largestMagnitude(x: Float32Array): number {
-  return x.reduce((max, value) => Math.abs(value) > max ? Math.abs(value) : max, 0);
+  return x.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
 }

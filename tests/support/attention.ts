@@ -44,6 +44,8 @@ export interface AttentionCase extends AttentionHeads {
   qkvType?: "f32" | "f16" | "rounded";
   /** Element type of the output. Default f32. */
   outputType?: "f32" | "f16";
+  /** The first component of a head of q, k or v that gets other bits, at a token. */
+  odd?: { of: "q" | "k" | "v"; token: number; head: number; bits: number };
 }
 
 /** The recorders to test. */
@@ -81,6 +83,11 @@ export async function runAttention(
   const [wide, narrow] = [heads * headDim, kvHeads * headDim];
   const width = wide + 2 * narrow + gap;
   const random = randomValues(tokens * width, 11, scale);
+  if (given.odd) {
+    const { of, token, head, bits } = given.odd;
+    const column = { k: 0, q: narrow + gap, v: narrow + gap + wide }[of] + head * headDim;
+    new Uint32Array(random.buffer)[token * width + column] = bits;
+  }
   const values = qkvType === "rounded" ? Float32Array.from(Float16Array.from(random)) : random;
   const { matrix: qkv, exact } = uploadMatrix(
     device,
@@ -190,6 +197,41 @@ export function stretch(
       ),
     },
   };
+}
+
+/**
+ * Expects of kernels that a NaN among q, k and v reaches the output of the tokens and heads that it is part
+ * of: four heads, of which two each share keys and values, and two documents.
+ */
+export async function expectNaNSeen(
+  device: Device,
+  given: Partial<AttentionCase> & Pick<AttentionCase, "headDim">,
+  recorders?: AttentionRecorders,
+): Promise<void> {
+  const shape = { heads: 4, kvHeads: 2, lengths: [40, 30], gap: 4, ...given };
+  const run = (odd?: AttentionCase["odd"]) => runAttention(device, { ...shape, odd }, recorders);
+  const { written: [clean] } = await run();
+  const { heads, headDim } = shape;
+  // As hosts write NaN, and as NVIDIA's GPUs do.
+  for (const bits of [0x7fc00000, 0x7fffffff, 0xffffffff]) {
+    for (const  of of["q", "k", "v"] as const) {
+      const [token, head] = [17, of === "q" ? 2 : 1];
+      const { written: [output] } = await run({ of, token, head, bits });
+      for (let row = 0; row < clean.length / (heads * headDim); row++) {
+        for (let h = 0; h < heads; h++) {
+          const isPart = of === "q"
+            ? row === token && h === head
+            : row >= token && row < 40 && Math.floor(h / 2) === head;
+          const at = (row * heads + h) * headDim;
+          const label = `${of} ${bits.toString(16)} in row ${row}, head ${h}`;
+          // A weight of zero times NaN is NaN: values reach other rows of their tile.
+          if (isPart || (of === "v" && Number.isNaN(output[at]))) {
+            assert(Number.isNaN(output[at]), label);
+          } else assertEquals(output[at], clean[at], label);
+        }
+      }
+    }
+  }
 }
 
 /** Two variants of a kernel give the same: the same bits, unless a GPU's compiler fuses operations of one and not of the other. */

@@ -100,7 +100,7 @@ export async function dryRun(
 }
 
 function standingAt(step: number): Standing {
-  const statistics = { ...emptyStatistics(), rows: 4 * step };
+  const statistics = { ...emptyStatistics(), rows: 4 * step, documents: 4 * step };
   const position = { epoch: 0, drawn: 4 * step, row: 1, batch: step, statistics, order: "" };
   return { step, tokens: 10 * step, position };
 }

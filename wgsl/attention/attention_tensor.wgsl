@@ -80,7 +80,7 @@ fn place(at: u32, values: FetchedQkv, thread: u32) {
     let item = thread + ${n}u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
       //! if QKV == f32
-      let halves = to_saturated_f16(values[2 * $n], values[2 * $n + 1]);
+      let halves = to_seen_f16(values[2 * $n], values[2 * $n + 1]);
       //! else
       let halves = values[$n];
       //! end

@@ -3,6 +3,7 @@
 // Shapes: attended and output f32 [tokens, width]; z columns of merged f32 [tokens, ·], from a multiple of 16 on. One
 // thread per vec4 up to the pitch: zeros between give zeros.
 //! include linear_grid.wgsl
+//! include bounded_below.wgsl
 
 struct Params {
   tokens: u32,
@@ -22,5 +23,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
   let z = merged[token * params.z_vectors + params.z_vector + item % params.vectors];
-  output[item] = attended[item] / (1.0 + exp(-max(z, vec4<f32>(-80.0))));
+  output[item] = attended[item] / (1.0 + exp(-bounded_below(z)));
 }

@@ -3,6 +3,7 @@
 //
 // Shapes: as there. One thread per vec4 up to the pitch.
 //! include linear_grid.wgsl
+//! include bounded_below.wgsl
 
 struct Params {
   tokens: u32,
@@ -23,7 +24,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
   let z_at = token * params.z_vectors + params.z_vector + item % params.vectors;
-  let s = 1.0 / (1.0 + exp(-max(merged[z_at], vec4<f32>(-80.0))));
+  let s = 1.0 / (1.0 + exp(-bounded_below(merged[z_at])));
   let d_attended = d[item] * s;
   d[item] = d_attended;
   d_merged[z_at] = d_attended * attended[item] * (1.0 - s);

@@ -1,6 +1,11 @@
 // The functions that gates of a delta net are made of. Include-only.
 
-fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(-max(x, -80.0))); }
+//! include bounded_below.wgsl
 
-// log(1 + e^x), without an overflow.
-fn softplus(x: f32) -> f32 { return max(x, 0.0) + log(1.0 + exp(-min(abs(x), 80.0))); }
+fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(-bounded_below(vec4<f32>(x)).x)); }
+
+// log(1 + e^x), without an overflow. NaN stays NaN.
+fn softplus(x: f32) -> f32 {
+  let value = max(x, 0.0) + log(1.0 + exp(-min(abs(x), 80.0)));
+  return select(value, x, (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u);
+}

@@ -36,6 +36,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> states: array<vec4<f32>>;
 //! end
 //! end
+//! include bounded_below.wgsl
 //! include delta_scan_shared.wgsl
 
 @compute @workgroup_size(THREADS)
@@ -89,7 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
     sums = column_sum(sums, token, thread);
     let gate = token * params.gates_pitch + head;
-    let decay = exp(max(gates[gate], -80.0));
+    let decay = exp(bounded_below(vec4<f32>(gates[gate])).x);
     let error = qkv[token * params.pitch + 2u * params.keys + value_at] - decay * sums.x;
     let change = gates[gate + params.heads] * error;
 //! unroll i 0 VECTORS

@@ -36,10 +36,13 @@ fn scaled(column: u32, j: u32) -> f32 {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  var mine = 0.0;
-  for (var i = thread; i < params.blocks; i += THREADS) { mine = max(mine, largest[i]); }
-  let amax = workgroup_max(mine, thread);
-  let scale = select($CODES_TOP / amax, 1.0, amax < 0x1p-100);
+  var mine = 0u;
+  for (var i = thread; i < params.blocks; i += THREADS) { mine = max(mine, bitcast<u32>(largest[i])); }
+  let bits = workgroup_max_bits(mine, thread);
+  let amax = bitcast<f32>(bits);
+  // NaN where B has NaN or infinity, as in row_scale.wgsl.
+  let finite = select($CODES_TOP / amax, 1.0, amax < 0x1p-100);
+  let scale = bitcast<f32>(select(bitcast<u32>(finite), bits | 0x7fc00000u, bits >= 0x7f800000u));
   let j = group.y * 64u + thread % 64u;
   if (j >= params.b_pitch) { return; }
   let row = params.first + j;

@@ -29,7 +29,7 @@ struct Params {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  var mine = 0.0;
+  var mine = 0u;
   for (var item = thread; item < 64u * params.vectors; item += THREADS) {
     let row = group.x * 64u + item / params.vectors;
     let v = item % params.vectors;
@@ -39,10 +39,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let to = 2u * row * params.vectors + v;
     factor[to] = moved * (params.lora_scale / scales[params.a_row / 4u + v]);
     factor[to + params.vectors] = (value - moved) * (params.lora_scale / scales[params.second_row / 4u + v]);
-    let q = abs(value);
     let w_row = params.w_row + row;
-    mine = max(mine, max(max(q.x, q.y), max(q.z, q.w)) * scales[w_row / 4u][w_row % 4u]);
+    let q = bitcast<vec4<u32>>(value * scales[w_row / 4u][w_row % 4u]) & vec4<u32>(0x7fffffffu);
+    mine = max(mine, max(max(q.x, q.y), max(q.z, q.w)));
   }
-  let of_group = workgroup_max(mine, thread);
-  if (thread == 0u) { largest[group.x] = of_group; }
+  let of_group = workgroup_max_bits(mine, thread);
+  if (thread == 0u) { largest[group.x] = bitcast<f32>(of_group); }
 }

@@ -6,12 +6,23 @@
 //! include $CODES_INCLUDE
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
+//! if FLAGS
+const LARGEST_COEFFICIENT_BITS = 0x71800000u; // 2^100: from there on, sums could be infinite
+
+// Codes know no NaN, or products do not see it. So a coefficient that is NaN, infinite or near it tells the host that the
+// step is not finite: it ends the run, and nothing of this step is saved.
+//! include step_state.wgsl
+@group(0) @binding(8) var<storage, read_write> results: StepResults;
+//! end
 
 // Four β, each of an element of b with the factors of its column and its row.
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let magnitude = bits & vec4<u32>(0x7fffffffu);
   let vanishes = magnitude < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
+//! if FLAGS
+  if (any(magnitude >= vec4<u32>(LARGEST_COEFFICIENT_BITS))) { results.finite = 0u; } // all that store it store the same
+//! end
 //! if COEFFICIENT_HALF == none
   let cut = bits & vec4<u32>($COEFFICIENT_MASK);
 //! else

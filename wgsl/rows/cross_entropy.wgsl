@@ -12,7 +12,7 @@
 // the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them. The
 // slope of a cap only makes it less.
 //! include linear_grid.wgsl
-//! include workgroup_reduce.wgsl
+//! include workgroup_max.wgsl
 
 const LOWEST = -3.4028234e38;
 const LEAST_MASS = 0x1p-24; // of the classes besides the target: what rounding of 1 − p may hide
@@ -114,7 +114,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! if GRADIENT != none
   let inverse_total = 1.0 / row_total;
 //! if GRADIENT == codes
-  let scale = scale_of(max(1.0 - exp(label_logit) * inverse_total, LEAST_MASS) * inputs.loss_scale);
+  let scale = scale_of(bitcast<u32>(max(1.0 - exp(label_logit) * inverse_total, LEAST_MASS) * inputs.loss_scale));
   if (thread == 0u) { scales[row] = scale; }
 //! else
   let scale = 1.0;

@@ -41,8 +41,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) wo
   for (var i = 0u; i < 4u; i++) {
     if (first + i < params.blocks) { centred[i] = absmax[first + i] - offset; }
   }
-  let largest = abs(centred);
-  let scale = workgroup_max(max(max(largest.x, largest.y), max(largest.z, largest.w)), thread);
+  let largest = bitcast<vec4<u32>>(centred) & vec4<u32>(0x7fffffffu);
+  let bits = workgroup_max_bits(max(max(largest.x, largest.y), max(largest.z, largest.w)), thread);
+  let scale = bitcast<f32>(bits); // NaN, if a magnitude is
   if (thread == 0u) { statistics[group] = scale; }
   if (thread == 0u && group == 0u) { statistics[params.groups] = offset; }
   if (first >= params.blocks) { return; }

@@ -6,7 +6,7 @@
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
 // take part: they are zero in the input, so they add nothing and stay zero.
 //! include linear_grid.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false FIRST_ROW=false
+//! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false SEEN=false FIRST_ROW=false
 
 struct Params {
   rows: u32,

@@ -9,7 +9,7 @@
 // With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of g · input.
 //! include linear_grid.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false FIRST_ROW=false
+//! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false SEEN=false FIRST_ROW=false
 
 struct Params {
   rows: u32,

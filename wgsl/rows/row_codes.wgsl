@@ -22,7 +22,8 @@ fn write_codes(at: u32, v: vec4<f32>) {
   codes[at] = pack4_$CODES(v);
 }
 
-fn largest(v: vec4<f32>) -> f32 {
-  let q = abs(v);
+// The bits of the largest magnitude of four values: of NaN, if there is one.
+fn largest(v: vec4<f32>) -> u32 {
+  let q = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
   return max(max(q.x, q.y), max(q.z, q.w));
 }

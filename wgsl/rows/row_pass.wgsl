@@ -19,7 +19,7 @@
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs,
+// GIVEN_SCALES the scales of the rows are inputs, and SEEN makes those NaN whose rows are not finite (row_scale.wgsl). With FIRST_ROW the codes begin at row `params.first_row` of theirs,
 // and scales at `params.first_scale`.
 // Without QUANTIZED there are no codes.
 //
@@ -95,7 +95,7 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! elif !GIVEN_SCALES
   // Kept here, and if there are codes, the largest magnitude.
-  var amax = 0.0;
+  var amax = 0u;
   for (var v = thread; v < vectors; v += THREADS) {
     let values = made(load(row, v), v, of_row);
     keep(row, v, values);
@@ -128,24 +128,31 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! end
 //! if GIVEN_SCALES
-  let scale = scales[scale_place(row)];
+  let scale = encoding_scale(scales[scale_place(row)]);
+//! if SEEN
+  var seen = 0u; // the bits of what is not finite, or of some number
+//! end
 //! else
 //! if REGISTERS
-  var amax = 0.0;
+  var amax = 0u;
 //! unroll i 0 VECTORS
 //! unroll part 0 PARTS
-  amax = max(amax, select(0.0, largest(out_${i}_$part), v_$i < vectors));
+  amax = max(amax, select(0u, largest(out_${i}_$part), v_$i < vectors));
 //! end
 //! end
 //! end
-  let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[scale_place(row)] = scale; }
+  let made_scale = scale_of(workgroup_max_bits(amax, thread));
+  if (thread == 0u) { scales[scale_place(row)] = made_scale; }
+  let scale = encoding_scale(made_scale);
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
   if (v_$i < vectors) {
 //! unroll part 0 PARTS
     write_scaled(row, ${part}u * vectors + v_$i, out_${i}_$part * scale);
+//! if SEEN
+    seen = max(seen, largest(out_${i}_$part));
+//! end
 //! end
   }
 //! end
@@ -154,9 +161,17 @@ fn write_row(row: u32, thread: u32) {
     let values = again(row, v, of_row);
 //! unroll part 0 PARTS
     let at_$part = ${part}u * vectors + v;
-    write_scaled(row, at_$part, by_column(values[$part], at_$part) * scale);
+    let out_$part = by_column(values[$part], at_$part);
+    write_scaled(row, at_$part, out_$part * scale);
+//! if SEEN
+    seen = max(seen, largest(out_$part));
+//! end
 //! end
   }
+//! end
+//! if SEEN
+  let of_row_seen = workgroup_max_bits(seen, thread);
+  if (thread == 0u && of_row_seen >= 0x7f800000u) { scales[scale_place(row)] = not_a_number(of_row_seen); }
 //! end
 //! if LAYOUT == panels
   // Up to the pitch of the codes.

@@ -4,7 +4,7 @@
 // the way of row_pass.wgsl.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false FIRST_ROW=false
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false SEEN=false FIRST_ROW=false
 
 struct Params {
   rows: u32,

@@ -12,8 +12,8 @@ struct Params {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
-  var mine = 0.0;
-  for (var i = thread; i < params.rows; i += THREADS) { mine = max(mine, scales[i]); }
-  let scale = scale_of(workgroup_max(mine, thread));
+  var mine = 0u;
+  for (var i = thread; i < params.rows; i += THREADS) { mine = max(mine, bitcast<u32>(scales[i])); }
+  let scale = scale_of(workgroup_max_bits(mine, thread));
   for (var i = thread; i < params.rows; i += THREADS) { scales[i] = scale; }
 }

@@ -46,33 +46,35 @@ fn workgroup_sum(value: f32, thread: u32) -> f32 {
 }
 //! end
 
+// The largest of magnitudes, as their bits without the sign, in which order they are: maxima of floats may leave NaN out, and
+// those of integers do not. A NaN, or else infinity, among the values is what comes out.
 //! if SUBGROUP_MAX
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  let part = subgroupMax(value);
-  if (thread % ${SUBGROUP_SIZE}u == 0u) { reduce_scratch[thread / ${SUBGROUP_SIZE}u] = part; }
+fn workgroup_max_bits(bits: u32, thread: u32) -> u32 {
+  let part = subgroupMax(bits);
+  if (thread % ${SUBGROUP_SIZE}u == 0u) { reduce_scratch[thread / ${SUBGROUP_SIZE}u] = bitcast<f32>(part); }
   workgroupBarrier();
-  var largest = reduce_scratch[0];
+  var largest = bitcast<u32>(reduce_scratch[0]);
 //! unroll i 1 THREADS/SUBGROUP_SIZE
-  largest = max(largest, reduce_scratch[$i]);
+  largest = max(largest, bitcast<u32>(reduce_scratch[$i]));
 //! end
   workgroupBarrier();
   return largest;
 }
 //! else
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  reduce_scratch[thread] = value;
+fn workgroup_max_bits(bits: u32, thread: u32) -> u32 {
+  reduce_scratch[thread] = bitcast<f32>(bits);
   workgroupBarrier();
   if (thread < 16u) {
-    var column = value;
+    var column = bits;
 //! unroll i 1 THREADS/16
-    column = max(column, reduce_scratch[thread + 16u * ${i}u]);
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * ${i}u]));
 //! end
-    reduce_scratch[thread] = column;
+    reduce_scratch[thread] = bitcast<f32>(column);
   }
   workgroupBarrier();
-  var largest = reduce_scratch[0];
+  var largest = bitcast<u32>(reduce_scratch[0]);
 //! unroll i 1 16
-  largest = max(largest, reduce_scratch[$i]);
+  largest = max(largest, bitcast<u32>(reduce_scratch[$i]));
 //! end
   workgroupBarrier();
   return largest;

@@ -140,7 +140,7 @@ async function refusal(
   action: Action,
 ): Promise<RefusedError> {
   const { status, headers } = response;
-  const answer = headers.get("X-Error-Message") ?? await messageIn(response);
+  const answer = (headers.get("X-Error-Message") ?? await messageIn(response)).slice(0, SAID);
   const said = hub.token === null ? answer : answer.replaceAll(hub.token, "hf_…");
   const code = headers.get("X-Error-Code") ?? "";
   const found = { status, code, said };
@@ -148,14 +148,27 @@ async function refusal(
   return new RefusedError(words, status);
 }
 
+/** Characters of what a hub says for people, and bytes of a refusal that are read to find it. */
+const [SAID, LARGEST_REFUSAL] = [200, 1 << 16];
+
 async function messageIn(response: Response): Promise<string> {
-  const text = (await response.text().catch(() => "")).trim();
+  const text = (await beginning(response).catch(() => "")).trim();
   try {
     const { error, message } = JSON.parse(text);
-    return String(error ?? message ?? text);
+    return [error, message].find((said) => typeof said === "string") ?? text;
   } catch {
-    return text.startsWith("<") ? "" : text.slice(0, 200);
+    return text.startsWith("<") ? "" : text;
   }
+}
+
+async function beginning({ body }: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of body ?? []) {
+    text += decoder.decode(bytes, { stream: true });
+    if (text.length > LARGEST_REFUSAL) break;
+  }
+  return text;
 }
 
 /** What a hub answered. */

@@ -52,6 +52,11 @@ export interface UpdateRowsOptions {
   /** f32 [selection.count, inputs]: receives what the codes of each written row changed by. */
   change?: Matrix;
   /**
+   * `StepResults` of the step: told that it is not finite where what B asks for is NaN, infinite or near
+   * it, as codes would make numbers of that. Default: nobody is told.
+   */
+  results?: BufferView;
+  /**
    * The kernel and its tile, for measurements. Default: chosen by the device and the number of
    * rows.
    */
@@ -68,7 +73,7 @@ export interface UpdateRowsOptions {
  * In place with `rounding`, B is the change of one step, of which 11 bits are used.
  */
 export function updateRows(program: Program, options: UpdateRowsOptions): void {
-  const { part, base, selection, rounding, change } = options;
+  const { part, base, selection, rounding, change, results } = options;
   const { weight, b } = part;
   const count = selection?.count ?? part.rows;
   check("updateRows", options);
@@ -83,7 +88,7 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
     if (selection || change) {
       throw new RangeError("updateRows: tensor cores write all rows, without change");
     }
-    updateRowsTensor(program, { part, base, rounding, tile, cost });
+    updateRowsTensor(program, { part, base, rounding, results, tile, cost });
     return;
   }
   const { BM, BN, BK, TM, TN } = tile;
@@ -95,8 +100,9 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
       A_LOADS: Math.ceil(BK * BN / 4 / threads),
       ...rowConstants(options),
       CHANGE: !!change,
+      FLAGS: !!results,
     }),
-    { ...rowBindings(options), ...(change && { change }) },
+    { ...rowBindings(options), ...(change && { change }), ...(results && { results }) },
     { count, ...(change && { change_vectors: change.pitch / 4 }), ...rowParams(options) },
     [Math.ceil(weight.pitch / BN), Math.ceil(count / BM)],
     cost,
@@ -104,7 +110,7 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
 }
 
 /** Operands and options of {@linkcode measureUpdate}. */
-export interface MeasureUpdateOptions extends Omit<UpdateRowsOptions, "change"> {
+export interface MeasureUpdateOptions extends Omit<UpdateRowsOptions, "change" | "results"> {
   /** f32 [rows, rank]: what B asks for since each row was written; not read in place. */
   pending: Matrix;
   /**
@@ -123,7 +129,7 @@ export function measureUpdate(program: Program, options: MeasureUpdateOptions): 
     throw new RangeError(`measureUpdate: statistics has no room for ${rows} rows`);
   }
   program.dispatch(
-    program.device.kernel("falqon_statistics", rowConstants(options)),
+    program.device.kernel("falqon_statistics", { ...rowConstants(options), FLAGS: false }),
     { ...rowBindings(options), ...(base !== "in place" && { pending }), statistics },
     { rows, count: selection?.count ?? rows, ...rowParams(options) },
     linearGrid(rows, 1),

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { layoutOf, type Matrix } from "../../gpu/buffers.ts";
+import { type BufferView, layoutOf, type Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { DispatchCost, Program } from "../../gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
@@ -68,6 +68,7 @@ export interface UpdateTensorOptions {
   part: AdaptedPart;
   base: UpdateBase;
   rounding?: StochasticRounding;
+  results?: BufferView;
   tile: UpdateTensorTile;
   cost: DispatchCost;
 }
@@ -78,7 +79,7 @@ export interface UpdateTensorOptions {
  */
 export function updateRowsTensor(
   program: Program,
-  { part, base, rounding, tile, cost }: UpdateTensorOptions,
+  { part, base, rounding, results, tile, cost }: UpdateTensorOptions,
 ): void {
   const { subgroups, columns, steps } = tile;
   const { weight, b, rowFactors, columnFactors, rows, rank } = part;
@@ -100,6 +101,7 @@ export function updateRowsTensor(
       HALVES: part.secondRow !== undefined,
       LOW: needsTwoParts(coefficientBits(weight.type, short)),
       EMULATE: !supportsMatrix(device, F16_MATRIX),
+      FLAGS: !!results,
     }),
     {
       weight,
@@ -108,6 +110,7 @@ export function updateRowsTensor(
       column_factors: columnFactors,
       ...(!inPlace && { base: base.codes }),
       ...roundingBindings(rounding),
+      ...(results && { results }),
     },
     {
       rows,

@@ -177,6 +177,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
       ...constants,
       CODES_TOP: "params.top", // one kernel for rows with headroom and without
       GIVEN_SCALES: granularity !== "row",
+      SEEN: granularity === "given", // else the scale that was found has seen it
     }),
     { ...inputs, codes, scales },
     {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkInteger, checkKnown, checkNumber, checkOneOf } from "../../checks.ts";
+import { checkBoolean, checkInteger, checkKnown, checkNumber, checkOneOf } from "../../checks.ts";
 import { OptionError } from "../../errors.ts";
 import {
   CODE_FORMATS,
@@ -187,6 +187,9 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
   checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
   checkOneOf("denseType", options.denseType ?? "f16", ["f16", "f32"]);
   checkNumber("headroom", headroom, 1);
+  for (const [name, value] of Object.entries({ trainA, rotation, pending: options.pending })) {
+    if (value !== undefined) checkBoolean(name, value);
+  }
   if (topK !== undefined) checkInteger("topK", topK, 1);
   checkRounding(updateRule, rounding, topK);
   if (trainA && !stochastic) {

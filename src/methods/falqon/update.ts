@@ -135,7 +135,7 @@ export class FalqonUpdate {
       const pending = this.pendingB ?? part.b;
       measureUpdate(program, { ...rows, pending, statistics: this.#statistics });
     }
-    updateRows(program, { ...rows, change: this.#residue?.change });
+    updateRows(program, { ...rows, change: this.#residue?.change, results: state.results });
     const { updateRule } = this.#settings;
     if (updateRule === "paper") program.clear(this.b.value);
     else if (this.#residue) this.#residue.record(program, part, this.#selection!);

@@ -158,10 +158,23 @@ class Changes {
       );
     }
     this.#replaced.add(name);
-    const later = this.byName.get(name);
+    const later = this.#earlier(name, shape);
     const copy = () => values.slice();
     const apply = later ? () => later.apply(copy()) : copy;
     this.byName.set(name, { shape, readsOld: false, apply });
+  }
+
+  /** The change of a tensor that came before in the file, if there is one: of the same shape. */
+  #earlier(name: string, shape: TensorChange["shape"]): TensorChange | undefined {
+    const earlier = this.byName.get(name);
+    const [rows, cols] = earlier?.shape ?? shape;
+    if (cols === shape[1] && (rows ?? shape[0]) === (shape[0] ?? rows)) return earlier;
+    throw new ModelError(
+      `Cannot use the adapter as it changes "${name}" by tensors for [${
+        earlier!.shape
+      }] and [${shape}]: save ` +
+        "the adapter again",
+    );
   }
 
   /**
@@ -175,7 +188,7 @@ class Changes {
     change: (values: Values) => void,
     keepsTie = false,
   ): void {
-    const first = this.byName.get(name);
+    const first = this.#earlier(name, shape);
     const apply = (old: Values) => {
       const values = first ? first.apply(old) : old;
       change(values);

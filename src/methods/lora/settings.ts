@@ -4,8 +4,7 @@
  * @module
  */
 
-import { checkKnown, checkOneOf } from "../../checks.ts";
-import { OptionError } from "../../errors.ts";
+import { checkBoolean, checkKnown, checkOneOf, refuseValue } from "../../checks.ts";
 import type { PeftAdapter } from "../../io/peft.ts";
 import type { DenseType } from "../../layers/method.ts";
 import type { Precision } from "../../layers/operand.ts";
@@ -114,6 +113,9 @@ const ADAPTER_PRECISIONS: Readonly<Record<BaseType, readonly Precision[]>> = {
 export function loraSettings(options: LoraOptions): LoraSettings {
   checkKnown("lora", options, NAMES, { baseType: "base" });
   const { adapter, trainA = true, base = "f32" } = options;
+  if (adapter !== undefined && !(adapter?.tensors instanceof Map)) {
+    refuseValue("adapter", adapter, "one of readPeftAdapter");
+  }
   const { rank = 16, alpha = 16, targetModules } = adapter?.config ?? options;
   checkOneOf("base", base, BASE_TYPES);
   const { adapterPrecision = ADAPTER_PRECISIONS[base][0] } = options;
@@ -122,6 +124,7 @@ export function loraSettings(options: LoraOptions): LoraSettings {
   checkAlpha(alpha);
   const { dropout = adapter?.config.dropout ?? 0, rslora = false, dora = false } = options;
   checkDropout(dropout);
+  for (const [name, value] of Object.entries({ trainA, rslora, dora })) checkBoolean(name, value);
   return {
     rank,
     alpha,
@@ -159,8 +162,8 @@ export function frozenSettings(base: BaseType): LoraSettings {
 }
 
 function checkDropout(dropout: number): void {
-  if (dropout >= 0 && dropout < 1) return;
-  throw new OptionError(`Cannot use dropout ${dropout}: give a number from 0 to below 1`);
+  if (typeof dropout === "number" && dropout >= 0 && dropout < 1) return;
+  refuseValue("dropout", dropout, "a number from 0 to below 1");
 }
 
 /** With an f32 or f16 base, embedding and head have the same type. */

@@ -108,7 +108,7 @@ export function mutateJson(random: FuzzRandom, seeds: readonly unknown[]): unkno
 }
 
 /**
- * The same as text, which now and then is damaged as text too, or says a key twice.
+ * The same as text, which now and then is damaged as text too, says a key twice, or is nested very deeply.
  *
  * @param damaged Of this share of the texts. Default 0.1.
  */
@@ -119,6 +119,11 @@ export function mutateJsonText(
 ): string {
   const value = mutateJson(random, seeds);
   const text = JSON.stringify(value, null, random.chance(0.2) ? 1 : undefined) ?? "null";
+  if (random.chance(0.003)) { // deeper than what walks over values by calling itself can go
+    const [open, close] = random.pick([["[", "]"], ['{"a":', "}"]]);
+    const deep = open.repeat(20_000) + (random.chance(0.5) ? "1" : "") + close.repeat(20_000);
+    return text.replace(/"[^"\\]*"(?=\s*[,}\]])|\d+/, () => deep);
+  }
   if (random.chance(damaged)) return mutateText(random, [text]);
   if (random.chance(0.02)) {
     const key = /"[^"\\]*":/.exec(text)?.[0];

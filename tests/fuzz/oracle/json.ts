@@ -20,7 +20,10 @@ const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const SPACE = /[ \t\n\r]*/y;
 
-/** Reads a text; null if it is no JSON. Values may be nested up to a few thousand times. */
+/** Deeper than any file that is meant seriously. */
+const MOST_LEVELS = 1000;
+
+/** Reads a text; null if it is no JSON, or nested more than a thousand times. */
 export function readJsonText(text: string): Json | null {
   let at = 0;
   const match = (pattern: RegExp): string | null => {
@@ -47,7 +50,15 @@ export function readJsonText(text: string): Json | null {
       if (text[at++] !== ",") return false;
     }
   };
+  let level = 0;
   const value = (): Json | null => {
+    if (level === MOST_LEVELS) return null;
+    level++;
+    const found = inside();
+    level--;
+    return found;
+  };
+  const inside = (): Json | null => {
     skip();
     if (text[at] === "{") {
       const fields: Fields = [];

@@ -1,7 +1,8 @@
 /** Words of a command line of any command, up to its own work, against the command's table of flags. */
 
 import { COMMANDS } from "../../../src/cli/main.ts";
-import { kebabCase, parseFlags } from "../../../src/cli/flags.ts";
+import { kebabCase } from "../../../src/cli/flags.ts";
+import { parseFlags } from "../../../src/cli/parse_flags.ts";
 import { translateWords } from "../../../src/cli/other_names.ts";
 import { mutateText } from "../frame/mutate_text.ts";
 import type { FuzzRandom } from "../frame/random.ts";

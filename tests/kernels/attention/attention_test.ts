@@ -3,7 +3,12 @@ import { columnsOf } from "../../../src/gpu/buffers.ts";
 import { Device, requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { attentionBackward, attentionForward } from "../../../src/kernels/attention/attention.ts";
-import { assertAlike, type AttentionCase, runAttention } from "../../support/attention.ts";
+import {
+  assertAlike,
+  type AttentionCase,
+  expectNaNSeen,
+  runAttention,
+} from "../../support/attention.ts";
 import { device } from "../../support/device.ts";
 
 /**
@@ -34,6 +39,9 @@ const CASES: AttentionCase[] = [
 
 /** One of each tile shape. */
 const SOME = CASES.filter(({ headDim }) => [10, 24, 48, 80, 200].includes(headDim));
+
+Deno.test("attention makes no number of NaN", () =>
+  expectNaNSeen(device, { headDim: 10, softCap: 3 }));
 
 /** Compares head sizes, all by default. */
 async function expectRight(more: Partial<AttentionCase>, cases = CASES): Promise<void> {

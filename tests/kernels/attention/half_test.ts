@@ -9,7 +9,7 @@ import {
   attentionHalfBackward,
   attentionHalfForward,
 } from "../../../src/kernels/attention/half.ts";
-import { type AttentionCase, runAttention } from "../../support/attention.ts";
+import { type AttentionCase, expectNaNSeen, runAttention } from "../../support/attention.ts";
 import { device } from "../../support/device.ts";
 import { kernelsOf, openDryGpu } from "../../support/dry_gpus.ts";
 
@@ -33,6 +33,12 @@ const CASES: AttentionCase[] = [
 function run(shape: AttentionCase) {
   return runAttention(device, { gap: 8, qkvType: "f16", ...shape }, RECORDERS);
 }
+
+Deno.test({
+  name: "attention in packed f16 makes no number of NaN",
+  ignore: !device.hasF16,
+  fn: () => expectNaNSeen(device, { headDim: 80, gap: 8, qkvType: "f16" }, RECORDERS),
+});
 
 async function expectRight(shape: AttentionCase, tolerance = TOLERANCE): Promise<void> {
   const name = JSON.stringify(shape);

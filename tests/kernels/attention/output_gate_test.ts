@@ -45,6 +45,22 @@ Deno.test("outputGate and its gradient agree with the oracle on odd shapes", asy
   }
 });
 
+Deno.test("outputGate makes no number of NaN", async () => {
+  const bits = [0x7fc00000, 0x7fffffff, 0xffffffff, 0x7f800000, 0xff800000, 0xc2a00001, 0x40000000];
+  const z = new Float32Array(Uint32Array.from(bits).buffer); // NaN, infinities, just below -80, 2
+  const [attended, merged] = [new Float32Array(z.length).fill(2), z]
+    .map((values) => uploadMatrix(device, values, 1, z.length).matrix);
+  const output = filled(device, 1, z.length, 7);
+  await runOnce(
+    device,
+    (program) => outputGate(program, { attended, z: columnsOf(merged), output }),
+  );
+  const got = await device.readMatrix(output);
+  assertEquals([...got].slice(0, 4), [NaN, NaN, NaN, 2]);
+  assert(got[4] >= 0 && got[4] < 1e-30 && got[5] < 1e-30, `${got}`);
+  assert(Math.abs(got[6] - 2 / (1 + Math.exp(-2))) < 1e-6, `${got}`);
+});
+
 Deno.test("outputGate of no tokens records nothing, and operands that do not fit are refused", () => {
   using program = new Program(device);
   const matrix = (rows: number, cols: number) => device.matrix(rows, cols, "f32", "operand");

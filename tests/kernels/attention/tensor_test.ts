@@ -13,6 +13,7 @@ import {
   assertAlike,
   type AttentionCase,
   type AttentionRecorders,
+  expectNaNSeen,
   runAttention,
 } from "../../support/attention.ts";
 import { device } from "../../support/device.ts";
@@ -139,6 +140,23 @@ Deno.test("tensor core attention follows maxima that grow from tile to tile", as
   for (const name of ["output", "logSumExp", "dV"] as const) {
     assert(errors[name] < 6e-3, `${name}: error ${errors[name]}`);
   }
+});
+
+Deno.test("tensor core attention makes no number of NaN", async () => {
+  await expectNaNSeen(device, { headDim: 16 }, SMALL);
+  await expectNaNSeen(device, { headDim: 16, qkvType: "f16", window: 100, softCap: 3 }, SMALL);
+});
+
+Deno.test("tensor core attention takes what is beyond f16 as its largest number", async () => {
+  const of = (bits: number) => ({
+    ...CASES[2],
+    gap: 4,
+    odd: { of: "v" as const, token: 3, head: 0, bits },
+  });
+  const [beyond, largest] = await Promise.all(
+    [0x4a000000, 0x477fe000].map((bits) => runAttention(device, of(bits), SMALL)), // 2^21 and 65504
+  );
+  assertEquals(beyond.written[0], largest.written[0]);
 });
 
 Deno.test("tensor core attention repeats bit for bit", async () => {

@@ -229,6 +229,46 @@ for (const nan of NANS) {
   });
 }
 
+Deno.test("a coefficient that is NaN, infinite or near it tells that the step is not finite; others do not", async () => {
+  const infinite = [0x7f800000, 0xff800000, 0x71800000, 0xf1800001]; // and 2^100
+  for (const type of TYPES) {
+    for (const tile of [EXACT, MATRIX]) {
+      for (const bits of [0, 0x717fffff, 1, 0x80000000, ...NANS, ...infinite]) {
+        for (const rounded of [true, false]) {
+          const shape = SHAPES[0];
+          const { part, base } = makeUpdate(shape, type, 0);
+          part.rowFactors = uploadVector(device, new Float32Array(shape.outputs).fill(1)).vector;
+          part.columnFactors = uploadVector(device, new Float32Array(shape.rank).fill(1)).vector;
+          const b = new Float32Array(shape.outputs * shape.rank);
+          new Uint32Array(b.buffer)[(shape.outputs - 1) * shape.rank + shape.rank - 1] = bits;
+          device.writeMatrix(part.b, b);
+          using state = new StepState(device, { beta1: 0, beta2: 0 });
+          const given = Uint32Array.of(1, 2, 3, 1); // the last: finite
+          device.write(state.results, given);
+          state.begin({ step: 1, learningRate: 0, targetCount: 1 });
+          const { results } = state;
+          const rounding = rounded ? { key: KEY, state } : undefined;
+          await runOnce(
+            device,
+            (program) =>
+              updateRows(program, {
+                part,
+                base: rounded ? "in place" : base,
+                selection: null,
+                rounding,
+                tile,
+                results,
+              }),
+          );
+          const isFinite = (bits & 0x7fffffff) < 0x71800000;
+          const got = [...new Uint32Array(await device.read(results))].slice(0, 4);
+          assertEquals(got, [1, 2, 3, Number(isFinite)], `${type} ${bits.toString(16)} ${rounded}`);
+        }
+      }
+    }
+  }
+});
+
 for (const type of TYPES) {
   Deno.test(`a thousand changes of a thousandth of a step of ${type} arrive, which rounding to nearest would lose`, async () => {
     const [rows, inputs, count] = [64, 180, 1000];

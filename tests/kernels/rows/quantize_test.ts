@@ -29,6 +29,8 @@ import {
 import { randomValues } from "../../support/random.ts";
 
 const formats: Fp8Format[] = [E4M3, E5M2];
+/** Every format with scales. */
+const FORMATTED = ["e4m3", "e5m2", "int8", "f16"] as const;
 
 /** Encodes and decodes on the GPU with scale 1, so that nothing but the codec is at work. */
 async function codecOnGpu(device: Device, values: Float32Array, format: Fp8Format) {
@@ -41,9 +43,10 @@ async function codecOnGpu(device: Device, values: Float32Array, format: Fp8Forma
   const scales = device.vector(rows, "f32", "scales");
   device.write(scales, new Float32Array(rows).fill(1));
   const out = poisoned(device, rows, cols);
+  const given = uploadVector(device, new Float32Array(rows).fill(1)).vector; // a scale becomes NaN beside a NaN
   await runOnce(device, (program) => {
     quantize(program, { input, codes, scales, granularity: "given" });
-    dequantize(program, { codes, scales, out });
+    dequantize(program, { codes, scales: given, out });
   });
   const encoded = new Uint8Array(await device.read(codes)).slice(0, values.length);
   const decoded = (await device.readMatrix(out)).slice(0, values.length);
@@ -226,7 +229,7 @@ Deno.test("quantising to f16 uses powers of two as scales, and decoding gives th
   const values = randomValues(rows * cols, 4).map((v, i) =>
     v * [1e-3, 3e4, 1, 0, 1e-33, 7, 31.99][Math.floor(i / cols)]
   );
-  values[0] = NaN; // leaves the scale of its row alone
+  values[0] = NaN; // makes the scale of its row NaN
   const { matrix: input } = uploadMatrix(device, values, rows, cols);
   const codes = device.matrix(rows, cols, "f16", "codes");
   device.write(codes, new Uint8Array(codes.size).fill(0x55));
@@ -241,7 +244,7 @@ Deno.test("quantising to f16 uses powers of two as scales, and decoding gives th
     const shared = new Float32Array(rows).fill(halfScale(largestMagnitude(values)));
     const want = quantizeHalf(values, cols, granularity === "tensor" ? shared : undefined);
     assertEquals(gotScales, want.scales);
-    const got = new Uint16Array(await device.read(codes));
+    const got = halfBits(new Float16Array(await device.read(codes)));
     const bits = halfBits(want.codes);
     for (let r = 0; r < rows; r++) {
       for (let c = 0; c < codes.pitch; c++) {
@@ -252,6 +255,54 @@ Deno.test("quantising to f16 uses powers of two as scales, and decoding gives th
     const decoded = await device.readMatrix(out);
     const exact = Float32Array.from(want.codes, (v, i) => v / want.scales[Math.floor(i / cols)]);
     assertEquals(decoded, exact);
+  }
+});
+
+/** NaNs as hosts write them, as NVIDIA's GPUs do, and signalling; and infinities. */
+const NOT_FINITE = [0x7fc00000, 0x7fffffff, 0xffffffff, 0x7f800001, 0x7f800000, 0xff800000];
+
+Deno.test("a value that is not finite makes the scale of its row NaN, wherever it is, and no other", async () => {
+  const kinds = [
+    ...FORMATTED.map((type) => ({ type, cols: 70, rows: 13 })),
+    { type: "e4m3" as const, cols: 70_000, rows: 2 }, // fits in no workgroup's registers
+  ];
+  for (const { type, cols, rows } of kinds) {
+    const values = randomValues(rows * cols, 3);
+    const clean = uploadMatrix(device, values, rows, cols).matrix;
+    const bits = new Uint32Array(values.buffer);
+    // The last column, the first, and some between; every other row.
+    const places = NOT_FINITE.slice(0, Math.floor(rows / 2))
+      .map((_, i) => (2 * i + 1) * cols + [cols - 1, 0, 5, 17, 66, cols - 3][i]);
+    places.forEach((at, i) => bits[at] = NOT_FINITE[i]);
+    const bad = new Set(places.map((at) => Math.floor(at / cols)));
+    const input = uploadMatrix(device, values, rows, cols).matrix;
+    for (const granularity of ["row", "tensor", "given"] as const) {
+      const [made, alone] = [input, clean].map((input) => {
+        const codes = device.matrix(rows, cols, type, "codes");
+        const scales = uploadVector(device, new Float32Array(rows).fill(0.5)).vector;
+        const out = poisoned(device, rows, cols);
+        return { input, codes, scales, out };
+      });
+      await runOnce(device, (program) => {
+        for (const { out, ...each } of [made, alone]) {
+          quantize(program, { ...each, granularity });
+          dequantize(program, { ...each, out });
+        }
+      });
+      const [scales, want] = await Promise.all([
+        readVector(device, made.scales),
+        readVector(device, alone.scales),
+      ]);
+      const label = `${type} ${cols} ${granularity}`;
+      const isBad = (row: number) => granularity === "tensor" ? bad.size > 0 : bad.has(row);
+      assertEquals([...scales], [...want].map((scale, row) => isBad(row) ? NaN : scale), label);
+      const [got, right] = [await device.readMatrix(made.out), await device.readMatrix(alone.out)];
+      const wrong = got.findIndex((value, i) =>
+        !Object.is(value, isBad(Math.floor(i / cols)) ? NaN : right[i])
+      );
+      assertEquals(wrong, -1, `${label}: ${got[wrong]} in place of ${right[wrong]}`);
+      for (const { codes, scales, out } of [made, alone]) device.free(codes, scales, out);
+    }
   }
 });
 

@@ -121,6 +121,16 @@ fn to_saturated_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
     bitcast<vec2<u32>>(clamp(vec4<f16>(low), -MAX, MAX)), bitcast<vec2<u32>>(clamp(vec4<f16>(high), -MAX, MAX)));
 }
 
+// The same, but NaN stays NaN: clamp() makes a number of it. Of two f16 in a word, those that are infinite have had too
+// large a value, and become the largest number.
+fn to_seen_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  let halves = to_f16(low, high);
+  let magnitudes = halves & vec4<u32>(0x7fff7fffu);
+  // The place of the sign is set from infinity on; from NaN on.
+  let infinite = (magnitudes + vec4<u32>(0x04000400u)) & ~(magnitudes + vec4<u32>(0x03ff03ffu));
+  return halves - ((infinite >> vec4<u32>(15u)) & vec4<u32>(0x00010001u));
+}
+
 // EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
 // makes 8 sums of a row, from column lane_column on.
 

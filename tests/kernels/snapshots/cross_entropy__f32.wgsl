@@ -19,6 +19,7 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   return group.y * groups.x + group.x;
 }
 
+// The largest of floats, signs and all, as the reductions of workgroup_reduce.wgsl. It may leave NaN out. Include-only.
 // Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
 // fixed, so results repeat bit for bit. Every invocation gets the result.
 //
@@ -59,6 +60,38 @@ fn workgroup_sum(value: f32, thread: u32) -> f32 {
   workgroupBarrier(); // the scratch may be written again
   return total;
 }
+
+// The largest of magnitudes, as their bits without the sign, in which order they are: maxima of floats may leave NaN out, and
+// those of integers do not. A NaN, or else infinity, among the values is what comes out.
+fn workgroup_max_bits(bits: u32, thread: u32) -> u32 {
+  reduce_scratch[thread] = bitcast<f32>(bits);
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = bits;
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 1u]));
+    reduce_scratch[thread] = bitcast<f32>(column);
+  }
+  workgroupBarrier();
+  var largest = bitcast<u32>(reduce_scratch[0]);
+  largest = max(largest, bitcast<u32>(reduce_scratch[1]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[2]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[3]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[4]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[5]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[6]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[7]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[8]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[9]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[10]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[11]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[12]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[13]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[14]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[15]));
+  workgroupBarrier();
+  return largest;
+}
+
 
 fn workgroup_max(value: f32, thread: u32) -> f32 {
   reduce_scratch[thread] = value;

@@ -19,6 +19,7 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   return group.y * groups.x + group.x;
 }
 
+// The largest of floats, signs and all, as the reductions of workgroup_reduce.wgsl. It may leave NaN out. Include-only.
 // Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
 // fixed, so results repeat bit for bit. Every invocation gets the result.
 //
@@ -59,6 +60,38 @@ fn workgroup_sum(value: f32, thread: u32) -> f32 {
   workgroupBarrier(); // the scratch may be written again
   return total;
 }
+
+// The largest of magnitudes, as their bits without the sign, in which order they are: maxima of floats may leave NaN out, and
+// those of integers do not. A NaN, or else infinity, among the values is what comes out.
+fn workgroup_max_bits(bits: u32, thread: u32) -> u32 {
+  reduce_scratch[thread] = bitcast<f32>(bits);
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = bits;
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 1u]));
+    reduce_scratch[thread] = bitcast<f32>(column);
+  }
+  workgroupBarrier();
+  var largest = bitcast<u32>(reduce_scratch[0]);
+  largest = max(largest, bitcast<u32>(reduce_scratch[1]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[2]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[3]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[4]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[5]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[6]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[7]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[8]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[9]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[10]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[11]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[12]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[13]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[14]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[15]));
+  workgroupBarrier();
+  return largest;
+}
+
 
 fn workgroup_max(value: f32, thread: u32) -> f32 {
   reduce_scratch[thread] = value;
@@ -185,14 +218,28 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 // brings that to the format's largest value (less where there is headroom), or a power of two, exact, for a format with bits to spare.
 // Include-only; constants from src/kernels/codes.ts. tests/oracle/quantize.ts is the same on the CPU.
 //
+// A row in which something is NaN or infinite has NaN for its scale. Codes would make numbers of that, but products divide by
+// scales, so the whole row comes out as NaN and ends in the loss, or in the gradient's norm.
+//
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
 // row (gradient_scale.wgsl), unless the format gives them one of their own.
 
 const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
-fn scale_of(amax: f32) -> f32 {
+// From the bits of the largest magnitude.
+fn scale_of(bits: u32) -> f32 {
+  let amax = bitcast<f32>(bits);
   let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
-  return bitcast<f32>((257u - (bitcast<u32>(largest) >> 23u)) << 23u);
+  let scale = bitcast<f32>((257u - (bitcast<u32>(largest) >> 23u)) << 23u);
+  return select(scale, not_a_number(bits), bits >= 0x7f800000u);
+}
+
+// A NaN of the bits of one, or of infinity: compilers refuse one that they know.
+fn not_a_number(bits: u32) -> f32 { return bitcast<f32>(bits | 0x7fc00000u); }
+
+// What a row is multiplied by to be encoded: 0 where its scale is NaN, so that zeros beyond its columns stay zeros.
+fn encoding_scale(scale: f32) -> f32 {
+  return select(scale, 0.0, (bitcast<u32>(scale) & 0x7fffffffu) > 0x7f800000u);
 }
 
 // Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
@@ -225,8 +272,9 @@ fn write_codes(at: u32, v: vec4<f32>) {
   codes[at] = pack4_f16(v);
 }
 
-fn largest(v: vec4<f32>) -> f32 {
-  let q = abs(v);
+// The bits of the largest magnitude of four values: of NaN, if there is one.
+fn largest(v: vec4<f32>) -> u32 {
+  let q = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
   return max(max(q.x, q.y), max(q.z, q.w));
 }
 
@@ -280,7 +328,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (thread == 0u) { row_loss[token] = log(row_total) - label_logit; }
 
   let inverse_total = 1.0 / row_total;
-  let scale = scale_of(max(1.0 - exp(label_logit) * inverse_total, LEAST_MASS) * inputs.loss_scale);
+  let scale = scale_of(bitcast<u32>(max(1.0 - exp(label_logit) * inverse_total, LEAST_MASS) * inputs.loss_scale));
   if (thread == 0u) { scales[row] = scale; }
   for (var v = thread; v < params.vectors; v += THREADS) {
     let columns = columns_of(v);

@@ -13,10 +13,23 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 
 // The functions that gates of a delta net are made of. Include-only.
 
-fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(-max(x, -80.0))); }
+// Values of which e^(-x) is made, no less than -80, where it would overflow. NaN stays NaN, of which max() may make a
+// number. Include-only.
 
-// log(1 + e^x), without an overflow.
-fn softplus(x: f32) -> f32 { return max(x, 0.0) + log(1.0 + exp(-min(abs(x), 80.0))); }
+fn bounded_below(x: vec4<f32>) -> vec4<f32> {
+  // From the first value below -80 to minus infinity; what NaN is, is beyond.
+  let beyond = bitcast<vec4<u32>>(x) - vec4<u32>(0xc2a00001u);
+  return select(x, vec4<f32>(-80.0), beyond < vec4<u32>(0x3ce00000u));
+}
+
+
+fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(-bounded_below(vec4<f32>(x)).x)); }
+
+// log(1 + e^x), without an overflow. NaN stays NaN.
+fn softplus(x: f32) -> f32 {
+  let value = max(x, 0.0) + log(1.0 + exp(-min(abs(x), 80.0)));
+  return select(value, x, (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u);
+}
 
 
 struct Params {

@@ -32,6 +32,15 @@ struct Params {
 @group(0) @binding(2) var<storage, read> gates: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<f32>;
 @group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
+// Values of which e^(-x) is made, no less than -80, where it would overflow. NaN stays NaN, of which max() may make a
+// number. Include-only.
+
+fn bounded_below(x: vec4<f32>) -> vec4<f32> {
+  // From the first value below -80 to minus infinity; what NaN is, is beyond.
+  let beyond = bitcast<vec4<u32>>(x) - vec4<u32>(0xc2a00001u);
+  return select(x, vec4<f32>(-80.0), beyond < vec4<u32>(0x3ce00000u));
+}
+
 // What the scans of a delta net along the tokens share. Include-only.
 //
 // A state [key_dim, value_dim] has columns that do not depend on each other: a workgroup has COLUMNS of them, each in the
@@ -141,7 +150,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     sums += vec3<f32>(dot(s_7, k_7), dot(s_7, q_7), dot(k_7, q_7));
     sums = column_sum(sums, token, thread);
     let gate = token * params.gates_pitch + head;
-    let decay = exp(max(gates[gate], -80.0));
+    let decay = exp(bounded_below(vec4<f32>(gates[gate])).x);
     let error = qkv[token * params.pitch + 2u * params.keys + value_at] - decay * sums.x;
     let change = gates[gate + params.heads] * error;
     s_0 = decay * s_0 + k_0 * change;

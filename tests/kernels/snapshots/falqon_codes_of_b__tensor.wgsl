@@ -133,45 +133,47 @@ fn workgroup_sum(value: f32, thread: u32) -> f32 {
   return total;
 }
 
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  reduce_scratch[thread] = value;
+// The largest of magnitudes, as their bits without the sign, in which order they are: maxima of floats may leave NaN out, and
+// those of integers do not. A NaN, or else infinity, among the values is what comes out.
+fn workgroup_max_bits(bits: u32, thread: u32) -> u32 {
+  reduce_scratch[thread] = bitcast<f32>(bits);
   workgroupBarrier();
   if (thread < 16u) {
-    var column = value;
-    column = max(column, reduce_scratch[thread + 16u * 1u]);
-    column = max(column, reduce_scratch[thread + 16u * 2u]);
-    column = max(column, reduce_scratch[thread + 16u * 3u]);
-    column = max(column, reduce_scratch[thread + 16u * 4u]);
-    column = max(column, reduce_scratch[thread + 16u * 5u]);
-    column = max(column, reduce_scratch[thread + 16u * 6u]);
-    column = max(column, reduce_scratch[thread + 16u * 7u]);
-    column = max(column, reduce_scratch[thread + 16u * 8u]);
-    column = max(column, reduce_scratch[thread + 16u * 9u]);
-    column = max(column, reduce_scratch[thread + 16u * 10u]);
-    column = max(column, reduce_scratch[thread + 16u * 11u]);
-    column = max(column, reduce_scratch[thread + 16u * 12u]);
-    column = max(column, reduce_scratch[thread + 16u * 13u]);
-    column = max(column, reduce_scratch[thread + 16u * 14u]);
-    column = max(column, reduce_scratch[thread + 16u * 15u]);
-    reduce_scratch[thread] = column;
+    var column = bits;
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 1u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 2u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 3u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 4u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 5u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 6u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 7u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 8u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 9u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 10u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 11u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 12u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 13u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 14u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 15u]));
+    reduce_scratch[thread] = bitcast<f32>(column);
   }
   workgroupBarrier();
-  var largest = reduce_scratch[0];
-  largest = max(largest, reduce_scratch[1]);
-  largest = max(largest, reduce_scratch[2]);
-  largest = max(largest, reduce_scratch[3]);
-  largest = max(largest, reduce_scratch[4]);
-  largest = max(largest, reduce_scratch[5]);
-  largest = max(largest, reduce_scratch[6]);
-  largest = max(largest, reduce_scratch[7]);
-  largest = max(largest, reduce_scratch[8]);
-  largest = max(largest, reduce_scratch[9]);
-  largest = max(largest, reduce_scratch[10]);
-  largest = max(largest, reduce_scratch[11]);
-  largest = max(largest, reduce_scratch[12]);
-  largest = max(largest, reduce_scratch[13]);
-  largest = max(largest, reduce_scratch[14]);
-  largest = max(largest, reduce_scratch[15]);
+  var largest = bitcast<u32>(reduce_scratch[0]);
+  largest = max(largest, bitcast<u32>(reduce_scratch[1]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[2]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[3]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[4]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[5]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[6]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[7]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[8]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[9]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[10]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[11]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[12]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[13]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[14]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[15]));
   workgroupBarrier();
   return largest;
 }
@@ -201,10 +203,13 @@ fn scaled(column: u32, j: u32) -> f32 {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  var mine = 0.0;
-  for (var i = thread; i < params.blocks; i += THREADS) { mine = max(mine, largest[i]); }
-  let amax = workgroup_max(mine, thread);
-  let scale = select(448.0 / amax, 1.0, amax < 0x1p-100);
+  var mine = 0u;
+  for (var i = thread; i < params.blocks; i += THREADS) { mine = max(mine, bitcast<u32>(largest[i])); }
+  let bits = workgroup_max_bits(mine, thread);
+  let amax = bitcast<f32>(bits);
+  // NaN where B has NaN or infinity, as in row_scale.wgsl.
+  let finite = select(448.0 / amax, 1.0, amax < 0x1p-100);
+  let scale = bitcast<f32>(select(bitcast<u32>(finite), bits | 0x7fc00000u, bits >= 0x7f800000u));
   let j = group.y * 64u + thread % 64u;
   if (j >= params.b_pitch) { return; }
   let row = params.first + j;

@@ -65,45 +65,47 @@ fn workgroup_sum(value: f32, thread: u32) -> f32 {
   return total;
 }
 
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  reduce_scratch[thread] = value;
+// The largest of magnitudes, as their bits without the sign, in which order they are: maxima of floats may leave NaN out, and
+// those of integers do not. A NaN, or else infinity, among the values is what comes out.
+fn workgroup_max_bits(bits: u32, thread: u32) -> u32 {
+  reduce_scratch[thread] = bitcast<f32>(bits);
   workgroupBarrier();
   if (thread < 16u) {
-    var column = value;
-    column = max(column, reduce_scratch[thread + 16u * 1u]);
-    column = max(column, reduce_scratch[thread + 16u * 2u]);
-    column = max(column, reduce_scratch[thread + 16u * 3u]);
-    column = max(column, reduce_scratch[thread + 16u * 4u]);
-    column = max(column, reduce_scratch[thread + 16u * 5u]);
-    column = max(column, reduce_scratch[thread + 16u * 6u]);
-    column = max(column, reduce_scratch[thread + 16u * 7u]);
-    column = max(column, reduce_scratch[thread + 16u * 8u]);
-    column = max(column, reduce_scratch[thread + 16u * 9u]);
-    column = max(column, reduce_scratch[thread + 16u * 10u]);
-    column = max(column, reduce_scratch[thread + 16u * 11u]);
-    column = max(column, reduce_scratch[thread + 16u * 12u]);
-    column = max(column, reduce_scratch[thread + 16u * 13u]);
-    column = max(column, reduce_scratch[thread + 16u * 14u]);
-    column = max(column, reduce_scratch[thread + 16u * 15u]);
-    reduce_scratch[thread] = column;
+    var column = bits;
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 1u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 2u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 3u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 4u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 5u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 6u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 7u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 8u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 9u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 10u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 11u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 12u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 13u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 14u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 15u]));
+    reduce_scratch[thread] = bitcast<f32>(column);
   }
   workgroupBarrier();
-  var largest = reduce_scratch[0];
-  largest = max(largest, reduce_scratch[1]);
-  largest = max(largest, reduce_scratch[2]);
-  largest = max(largest, reduce_scratch[3]);
-  largest = max(largest, reduce_scratch[4]);
-  largest = max(largest, reduce_scratch[5]);
-  largest = max(largest, reduce_scratch[6]);
-  largest = max(largest, reduce_scratch[7]);
-  largest = max(largest, reduce_scratch[8]);
-  largest = max(largest, reduce_scratch[9]);
-  largest = max(largest, reduce_scratch[10]);
-  largest = max(largest, reduce_scratch[11]);
-  largest = max(largest, reduce_scratch[12]);
-  largest = max(largest, reduce_scratch[13]);
-  largest = max(largest, reduce_scratch[14]);
-  largest = max(largest, reduce_scratch[15]);
+  var largest = bitcast<u32>(reduce_scratch[0]);
+  largest = max(largest, bitcast<u32>(reduce_scratch[1]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[2]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[3]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[4]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[5]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[6]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[7]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[8]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[9]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[10]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[11]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[12]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[13]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[14]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[15]));
   workgroupBarrier();
   return largest;
 }
@@ -127,7 +129,7 @@ struct Params {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  var mine = 0.0;
+  var mine = 0u;
   for (var item = thread; item < 64u * params.vectors; item += THREADS) {
     let row = group.x * 64u + item / params.vectors;
     let v = item % params.vectors;
@@ -137,11 +139,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let to = 2u * row * params.vectors + v;
     factor[to] = moved * (params.lora_scale / scales[params.a_row / 4u + v]);
     factor[to + params.vectors] = (value - moved) * (params.lora_scale / scales[params.second_row / 4u + v]);
-    let q = abs(value);
     let w_row = params.w_row + row;
-    mine = max(mine, max(max(q.x, q.y), max(q.z, q.w)) * scales[w_row / 4u][w_row % 4u]);
+    let q = bitcast<vec4<u32>>(value * scales[w_row / 4u][w_row % 4u]) & vec4<u32>(0x7fffffffu);
+    mine = max(mine, max(max(q.x, q.y), max(q.z, q.w)));
   }
-  let of_group = workgroup_max(mine, thread);
-  if (thread == 0u) { largest[group.x] = of_group; }
+  let of_group = workgroup_max_bits(mine, thread);
+  if (thread == 0u) { largest[group.x] = bitcast<f32>(of_group); }
 }
 

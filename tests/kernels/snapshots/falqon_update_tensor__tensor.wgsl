@@ -88,12 +88,36 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
+const LARGEST_COEFFICIENT_BITS = 0x71800000u; // 2^100: from there on, sums could be infinite
+
+// Codes know no NaN, or products do not see it. So a coefficient that is NaN, infinite or near it tells the host that the
+// step is not finite: it ends the run, and nothing of this step is saved.
+// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
+
+struct StepInputs {
+  step: u32,          // counted from 1
+  target_count: u32,  // of the whole step, all micro-batches together
+  loss_scale: f32,    // 1 / target_count: makes the sum of losses their mean
+  learning_rate: f32,
+  step_size: f32,     // learning_rate / (1 − beta1^step)
+  second_scale: f32,  // 1 / sqrt(1 − beta2^step)
+}
+
+struct StepResults {
+  loss_sum: f32,
+  grad_norm: f32, // before clipping
+  clip: f32,      // factor that brings the gradient to the allowed norm
+  finite: u32,    // 0 where the norm is NaN or infinite: such a step must change nothing
+}
+
+@group(0) @binding(8) var<storage, read_write> results: StepResults;
 
 // Four β, each of an element of b with the factors of its column and its row.
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let magnitude = bits & vec4<u32>(0x7fffffffu);
   let vanishes = magnitude < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
+  if (any(magnitude >= vec4<u32>(LARGEST_COEFFICIENT_BITS))) { results.finite = 0u; } // all that store it store the same
   // A NaN is left alone: NVIDIA's has all bits set, and half a bit more would carry into the sign and make it a zero.
   let rounded = (bits + vec4<u32>(0x1000u)) & vec4<u32>(0xffffe000u);
   let cut = select(rounded, bits, magnitude > vec4<u32>(0x7f800000u));
@@ -156,6 +180,16 @@ fn to_saturated_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
   const MAX = vec4<f16>(65504.0);
   return vec4<u32>(
     bitcast<vec2<u32>>(clamp(vec4<f16>(low), -MAX, MAX)), bitcast<vec2<u32>>(clamp(vec4<f16>(high), -MAX, MAX)));
+}
+
+// The same, but NaN stays NaN: clamp() makes a number of it. Of two f16 in a word, those that are infinite have had too
+// large a value, and become the largest number.
+fn to_seen_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  let halves = to_f16(low, high);
+  let magnitudes = halves & vec4<u32>(0x7fff7fffu);
+  // The place of the sign is set from infinity on; from NaN on.
+  let infinite = (magnitudes + vec4<u32>(0x04000400u)) & ~(magnitudes + vec4<u32>(0x03ff03ffu));
+  return halves - ((infinite >> vec4<u32>(15u)) & vec4<u32>(0x00010001u));
 }
 
 // EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
@@ -235,24 +269,6 @@ fn mix(word: u32) -> u32 {
   z = (z ^ (z >> 16u)) * 0x21f0aaadu;
   z = (z ^ (z >> 15u)) * 0x735a2d97u;
   return z ^ (z >> 15u);
-}
-
-// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
-
-struct StepInputs {
-  step: u32,          // counted from 1
-  target_count: u32,  // of the whole step, all micro-batches together
-  loss_scale: f32,    // 1 / target_count: makes the sum of losses their mean
-  learning_rate: f32,
-  step_size: f32,     // learning_rate / (1 − beta1^step)
-  second_scale: f32,  // 1 / sqrt(1 − beta2^step)
-}
-
-struct StepResults {
-  loss_sum: f32,
-  grad_norm: f32, // before clipping
-  clip: f32,      // factor that brings the gradient to the allowed norm
-  finite: u32,    // 0 where the norm is NaN or infinite: such a step must change nothing
 }
 
 

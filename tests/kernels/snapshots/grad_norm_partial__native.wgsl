@@ -59,45 +59,47 @@ fn workgroup_sum(value: f32, thread: u32) -> f32 {
   return total;
 }
 
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  reduce_scratch[thread] = value;
+// The largest of magnitudes, as their bits without the sign, in which order they are: maxima of floats may leave NaN out, and
+// those of integers do not. A NaN, or else infinity, among the values is what comes out.
+fn workgroup_max_bits(bits: u32, thread: u32) -> u32 {
+  reduce_scratch[thread] = bitcast<f32>(bits);
   workgroupBarrier();
   if (thread < 16u) {
-    var column = value;
-    column = max(column, reduce_scratch[thread + 16u * 1u]);
-    column = max(column, reduce_scratch[thread + 16u * 2u]);
-    column = max(column, reduce_scratch[thread + 16u * 3u]);
-    column = max(column, reduce_scratch[thread + 16u * 4u]);
-    column = max(column, reduce_scratch[thread + 16u * 5u]);
-    column = max(column, reduce_scratch[thread + 16u * 6u]);
-    column = max(column, reduce_scratch[thread + 16u * 7u]);
-    column = max(column, reduce_scratch[thread + 16u * 8u]);
-    column = max(column, reduce_scratch[thread + 16u * 9u]);
-    column = max(column, reduce_scratch[thread + 16u * 10u]);
-    column = max(column, reduce_scratch[thread + 16u * 11u]);
-    column = max(column, reduce_scratch[thread + 16u * 12u]);
-    column = max(column, reduce_scratch[thread + 16u * 13u]);
-    column = max(column, reduce_scratch[thread + 16u * 14u]);
-    column = max(column, reduce_scratch[thread + 16u * 15u]);
-    reduce_scratch[thread] = column;
+    var column = bits;
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 1u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 2u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 3u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 4u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 5u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 6u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 7u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 8u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 9u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 10u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 11u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 12u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 13u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 14u]));
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 15u]));
+    reduce_scratch[thread] = bitcast<f32>(column);
   }
   workgroupBarrier();
-  var largest = reduce_scratch[0];
-  largest = max(largest, reduce_scratch[1]);
-  largest = max(largest, reduce_scratch[2]);
-  largest = max(largest, reduce_scratch[3]);
-  largest = max(largest, reduce_scratch[4]);
-  largest = max(largest, reduce_scratch[5]);
-  largest = max(largest, reduce_scratch[6]);
-  largest = max(largest, reduce_scratch[7]);
-  largest = max(largest, reduce_scratch[8]);
-  largest = max(largest, reduce_scratch[9]);
-  largest = max(largest, reduce_scratch[10]);
-  largest = max(largest, reduce_scratch[11]);
-  largest = max(largest, reduce_scratch[12]);
-  largest = max(largest, reduce_scratch[13]);
-  largest = max(largest, reduce_scratch[14]);
-  largest = max(largest, reduce_scratch[15]);
+  var largest = bitcast<u32>(reduce_scratch[0]);
+  largest = max(largest, bitcast<u32>(reduce_scratch[1]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[2]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[3]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[4]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[5]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[6]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[7]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[8]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[9]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[10]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[11]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[12]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[13]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[14]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[15]));
   workgroupBarrier();
   return largest;
 }

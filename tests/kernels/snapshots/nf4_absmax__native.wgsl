@@ -1,5 +1,5 @@
 const BLOCK = 64;
-// The largest magnitude of each block of 64 values of a weight: absmax[b] = max |x[i]|, i in block b.
+// The largest magnitude of each block of 64 values of a weight: absmax[b] = max |x[i]|, i in block b; NaN if that is in it.
 //
 // x: f32 [rows, cols] with a pitch; a block runs on from the end of a row to the next one. absmax: f32 [blocks].
 // One thread per block: for loading a model, not for its step.
@@ -29,12 +29,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (first >= params.count) { return; }
   var row = first / params.cols;
   var col = first % params.cols;
-  var largest = 0.0;
+  var largest = 0u;
   for (var i = first; i < min(first + BLOCK, params.count); i++) {
-    largest = max(largest, abs(x[row * params.pitch + col]));
+    largest = max(largest, bitcast<u32>(x[row * params.pitch + col]) & 0x7fffffffu);
     col++;
     if (col == params.cols) { col = 0u; row++; }
   }
-  absmax[block] = largest;
+  absmax[block] = bitcast<f32>(largest);
 }
 

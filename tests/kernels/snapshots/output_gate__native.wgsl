@@ -10,6 +10,15 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   return group.y * groups.x + group.x;
 }
 
+// Values of which e^(-x) is made, no less than -80, where it would overflow. NaN stays NaN, of which max() may make a
+// number. Include-only.
+
+fn bounded_below(x: vec4<f32>) -> vec4<f32> {
+  // From the first value below -80 to minus infinity; what NaN is, is beyond.
+  let beyond = bitcast<vec4<u32>>(x) - vec4<u32>(0xc2a00001u);
+  return select(x, vec4<f32>(-80.0), beyond < vec4<u32>(0x3ce00000u));
+}
+
 
 struct Params {
   tokens: u32,
@@ -29,6 +38,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
   let z = merged[token * params.z_vectors + params.z_vector + item % params.vectors];
-  output[item] = attended[item] / (1.0 + exp(-max(z, vec4<f32>(-80.0))));
+  output[item] = attended[item] / (1.0 + exp(-bounded_below(z)));
 }
 

@@ -35,7 +35,7 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs,
+// GIVEN_SCALES the scales of the rows are inputs, and SEEN makes those NaN whose rows are not finite (row_scale.wgsl). With FIRST_ROW the codes begin at row `params.first_row` of theirs,
 // and scales at `params.first_scale`.
 // Without QUANTIZED there are no codes.
 //
@@ -85,30 +85,32 @@ fn workgroup_sum(value: f32, thread: u32) -> f32 {
   return total;
 }
 
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  reduce_scratch[thread] = value;
+// The largest of magnitudes, as their bits without the sign, in which order they are: maxima of floats may leave NaN out, and
+// those of integers do not. A NaN, or else infinity, among the values is what comes out.
+fn workgroup_max_bits(bits: u32, thread: u32) -> u32 {
+  reduce_scratch[thread] = bitcast<f32>(bits);
   workgroupBarrier();
   if (thread < 16u) {
-    var column = value;
-    reduce_scratch[thread] = column;
+    var column = bits;
+    reduce_scratch[thread] = bitcast<f32>(column);
   }
   workgroupBarrier();
-  var largest = reduce_scratch[0];
-  largest = max(largest, reduce_scratch[1]);
-  largest = max(largest, reduce_scratch[2]);
-  largest = max(largest, reduce_scratch[3]);
-  largest = max(largest, reduce_scratch[4]);
-  largest = max(largest, reduce_scratch[5]);
-  largest = max(largest, reduce_scratch[6]);
-  largest = max(largest, reduce_scratch[7]);
-  largest = max(largest, reduce_scratch[8]);
-  largest = max(largest, reduce_scratch[9]);
-  largest = max(largest, reduce_scratch[10]);
-  largest = max(largest, reduce_scratch[11]);
-  largest = max(largest, reduce_scratch[12]);
-  largest = max(largest, reduce_scratch[13]);
-  largest = max(largest, reduce_scratch[14]);
-  largest = max(largest, reduce_scratch[15]);
+  var largest = bitcast<u32>(reduce_scratch[0]);
+  largest = max(largest, bitcast<u32>(reduce_scratch[1]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[2]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[3]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[4]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[5]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[6]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[7]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[8]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[9]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[10]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[11]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[12]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[13]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[14]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[15]));
   workgroupBarrier();
   return largest;
 }

@@ -78,7 +78,7 @@ fn gate_up_at(at: u32) -> vec4<f32> { return widened(gate_up[at]); }
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs,
+// GIVEN_SCALES the scales of the rows are inputs, and SEEN makes those NaN whose rows are not finite (row_scale.wgsl). With FIRST_ROW the codes begin at row `params.first_row` of theirs,
 // and scales at `params.first_scale`.
 // Without QUANTIZED there are no codes.
 //
@@ -129,31 +129,33 @@ fn workgroup_sum(value: f32, thread: u32) -> f32 {
   return total;
 }
 
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  reduce_scratch[thread] = value;
+// The largest of magnitudes, as their bits without the sign, in which order they are: maxima of floats may leave NaN out, and
+// those of integers do not. A NaN, or else infinity, among the values is what comes out.
+fn workgroup_max_bits(bits: u32, thread: u32) -> u32 {
+  reduce_scratch[thread] = bitcast<f32>(bits);
   workgroupBarrier();
   if (thread < 16u) {
-    var column = value;
-    column = max(column, reduce_scratch[thread + 16u * 1u]);
-    reduce_scratch[thread] = column;
+    var column = bits;
+    column = max(column, bitcast<u32>(reduce_scratch[thread + 16u * 1u]));
+    reduce_scratch[thread] = bitcast<f32>(column);
   }
   workgroupBarrier();
-  var largest = reduce_scratch[0];
-  largest = max(largest, reduce_scratch[1]);
-  largest = max(largest, reduce_scratch[2]);
-  largest = max(largest, reduce_scratch[3]);
-  largest = max(largest, reduce_scratch[4]);
-  largest = max(largest, reduce_scratch[5]);
-  largest = max(largest, reduce_scratch[6]);
-  largest = max(largest, reduce_scratch[7]);
-  largest = max(largest, reduce_scratch[8]);
-  largest = max(largest, reduce_scratch[9]);
-  largest = max(largest, reduce_scratch[10]);
-  largest = max(largest, reduce_scratch[11]);
-  largest = max(largest, reduce_scratch[12]);
-  largest = max(largest, reduce_scratch[13]);
-  largest = max(largest, reduce_scratch[14]);
-  largest = max(largest, reduce_scratch[15]);
+  var largest = bitcast<u32>(reduce_scratch[0]);
+  largest = max(largest, bitcast<u32>(reduce_scratch[1]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[2]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[3]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[4]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[5]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[6]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[7]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[8]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[9]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[10]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[11]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[12]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[13]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[14]));
+  largest = max(largest, bitcast<u32>(reduce_scratch[15]));
   workgroupBarrier();
   return largest;
 }
@@ -225,14 +227,28 @@ fn unpack4_int8(codes: u32) -> vec4<f32> {
 // brings that to the format's largest value (less where there is headroom), or a power of two, exact, for a format with bits to spare.
 // Include-only; constants from src/kernels/codes.ts. tests/oracle/quantize.ts is the same on the CPU.
 //
+// A row in which something is NaN or infinite has NaN for its scale. Codes would make numbers of that, but products divide by
+// scales, so the whole row comes out as NaN and ends in the loss, or in the gradient's norm.
+//
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
 // row (gradient_scale.wgsl), unless the format gives them one of their own.
 
 const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
-fn scale_of(amax: f32) -> f32 {
+// From the bits of the largest magnitude.
+fn scale_of(bits: u32) -> f32 {
+  let amax = bitcast<f32>(bits);
   let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
-  return 127.0 / largest;
+  let scale = 127.0 / largest;
+  return select(scale, not_a_number(bits), bits >= 0x7f800000u);
+}
+
+// A NaN of the bits of one, or of infinity: compilers refuse one that they know.
+fn not_a_number(bits: u32) -> f32 { return bitcast<f32>(bits | 0x7fc00000u); }
+
+// What a row is multiplied by to be encoded: 0 where its scale is NaN, so that zeros beyond its columns stay zeros.
+fn encoding_scale(scale: f32) -> f32 {
+  return select(scale, 0.0, (bitcast<u32>(scale) & 0x7fffffffu) > 0x7f800000u);
 }
 
 // Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
@@ -257,8 +273,9 @@ fn write_codes(at: u32, v: vec4<f32>) {
   codes[at] = pack4_int8(v);
 }
 
-fn largest(v: vec4<f32>) -> f32 {
-  let q = abs(v);
+// The bits of the largest magnitude of four values: of NaN, if there is one.
+fn largest(v: vec4<f32>) -> u32 {
+  let q = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
   return max(max(q.x, q.y), max(q.z, q.w));
 }
 
@@ -315,17 +332,18 @@ fn write_row(row: u32, thread: u32) {
   let out_2_1 = by_column(values_2[1], 1u * vectors + min(v_2, vectors - 1u));
   let out_3_0 = by_column(values_3[0], 0u * vectors + min(v_3, vectors - 1u));
   let out_3_1 = by_column(values_3[1], 1u * vectors + min(v_3, vectors - 1u));
-  var amax = 0.0;
-  amax = max(amax, select(0.0, largest(out_0_0), v_0 < vectors));
-  amax = max(amax, select(0.0, largest(out_0_1), v_0 < vectors));
-  amax = max(amax, select(0.0, largest(out_1_0), v_1 < vectors));
-  amax = max(amax, select(0.0, largest(out_1_1), v_1 < vectors));
-  amax = max(amax, select(0.0, largest(out_2_0), v_2 < vectors));
-  amax = max(amax, select(0.0, largest(out_2_1), v_2 < vectors));
-  amax = max(amax, select(0.0, largest(out_3_0), v_3 < vectors));
-  amax = max(amax, select(0.0, largest(out_3_1), v_3 < vectors));
-  let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[scale_place(row)] = scale; }
+  var amax = 0u;
+  amax = max(amax, select(0u, largest(out_0_0), v_0 < vectors));
+  amax = max(amax, select(0u, largest(out_0_1), v_0 < vectors));
+  amax = max(amax, select(0u, largest(out_1_0), v_1 < vectors));
+  amax = max(amax, select(0u, largest(out_1_1), v_1 < vectors));
+  amax = max(amax, select(0u, largest(out_2_0), v_2 < vectors));
+  amax = max(amax, select(0u, largest(out_2_1), v_2 < vectors));
+  amax = max(amax, select(0u, largest(out_3_0), v_3 < vectors));
+  amax = max(amax, select(0u, largest(out_3_1), v_3 < vectors));
+  let made_scale = scale_of(workgroup_max_bits(amax, thread));
+  if (thread == 0u) { scales[scale_place(row)] = made_scale; }
+  let scale = encoding_scale(made_scale);
   if (v_0 < vectors) {
     write_scaled(row, 0u * vectors + v_0, out_0_0 * scale);
     write_scaled(row, 1u * vectors + v_0, out_0_1 * scale);

@@ -184,6 +184,12 @@ const CASES: Record<string, Case> = {
     settings: { lora_bias: true },
     message: /q_proj\.bias" is \[1,59\] where the model's is \[1,60\]|brings biases of 1 layers/,
   },
+  "a bias of B of another length than the bias": {
+    tensors: { [`${Q}.bias`]: [60], [`${Q}.lora_B.bias`]: [0] },
+    settings: { lora_bias: true, bias: "lora_only" },
+    message:
+      /changes "model\.layers\.0\.self_attn\.q_proj\.bias" by tensors for \[1,60\] and \[1,0\]/,
+  },
   "a bias of B without factors": {
     tensors: { "layers.0.self_attn.v_proj.lora_B.bias": [20] },
     settings: { lora_bias: true },
