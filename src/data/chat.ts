@@ -28,7 +28,7 @@ type Render = (count: number, addGenerationPrompt: boolean) => string;
  *
  * Targets are the assistant's turns with whatever ends them, but for those of weight 0 and those
  * before the example's `learnFrom`; where the template marks what the model writes, they are what it
- * marks. Under `trainOnPrompt` everything is a target but the answers of weight 0.
+ * marks. Under `trainOnPrompt` everything that is written is a target but the answers of weight 0.
  *
  * A template may write an answer in another way once more turns follow, as those do that leave out
  * earlier reasoning. Such an answer is learned in a document of its own, which ends with it: just so
@@ -107,7 +107,9 @@ export function planChat(
   const place = (i: number) => locate(messages, i, text, renderAll, where);
   if (!trainOnPrompt) return whole(learned.map(place), learned);
   const context = answers.filter((i) => messages[i].weight === 0);
-  return [plan(text, context.map(place).filter((span) => span !== null), true)];
+  const lost = learned.filter((i) => lacking(messages[i], text) !== null);
+  const all = plan(text, context.map(place).filter((span) => span !== null), true);
+  return [...lost.map(apart), all];
 }
 
 /**

@@ -67,10 +67,19 @@ Deno.test("an answer that a template rewrites once turns follow is learned as it
     "[user]1+1[assistant]2</s>[user]2+2[assistant]⟦<think>hm</think>\n4</s>⟧",
     "[user]1+1[assistant]2</s>[user]2+2[assistant]4</s>[user]3+3[assistant]⟦6</s>⟧",
   ]);
+  // With prompts, too: what the whole conversation no longer has is learned beside it.
+  assertEquals(await learned(messages, REASONING, { trainOnPrompt: true }), [
+    "[user]1+1[assistant]⟦<think>so</think>\n2</s>⟧",
+    "[user]1+1[assistant]2</s>[user]2+2[assistant]⟦<think>hm</think>\n4</s>⟧",
+    "⟦[user]1+1[assistant]2</s>[user]2+2[assistant]4</s>[user]3+3[assistant]6</s>⟧",
+  ]);
   // Where nothing is rewritten, it is one document.
   const plain = [user("1+1"), assistant("2"), user("2+2"), assistant("4")];
   assertEquals(await learned(plain, REASONING), [
     "[user]1+1[assistant]⟦2</s>⟧[user]2+2[assistant]⟦4</s>⟧",
+  ]);
+  assertEquals(await learned(plain, REASONING, { trainOnPrompt: true }), [
+    "⟦[user]1+1[assistant]2</s>[user]2+2[assistant]4</s>⟧",
   ]);
 });
 

@@ -3,7 +3,7 @@
  * of modules match must be what it says.
  */
 
-import { PreTokenizer, SplitPreTokenizer } from "@huggingface/tokenizers";
+import { type PreTokenizer, SplitPreTokenizer } from "@huggingface/tokenizers";
 import { ModelError } from "../../../src/errors.ts";
 import { expectSafe } from "../../../src/io/patterns/judge.ts";
 import { BoundedPattern } from "../../../src/io/patterns/matcher.ts";
