@@ -20,7 +20,6 @@ const SOUND = LINES.map((line) => JSON.stringify(line) + "\n").join("");
 
 export const target: FuzzTarget<Uint8Array> = {
   about: "training_log.jsonl on resume",
-  refusesNothing: true,
   cost: "cheap",
   prepare(folder) {
     const sync = withoutSync();
