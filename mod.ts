@@ -112,7 +112,12 @@ export {
   type GgufResult,
   type GgufType,
 } from "./src/inference/export_gguf.ts";
-export { evaluate, type EvaluateOptions, type Evaluation } from "./src/inference/evaluate.ts";
+export {
+  evaluate,
+  type EvaluateOptions,
+  type Evaluation,
+  type EvaluationProgress,
+} from "./src/inference/evaluate.ts";
 export type {
   Abortable,
   PlainOptions,

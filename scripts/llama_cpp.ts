@@ -31,6 +31,10 @@ const TOLERANCES: Readonly<Record<GgufType, number | null>> = {
 };
 const IDS = Array.from({ length: 40 }, (_, i) => i === 0 ? 1 : (i * 37 + i * i) % 200 + 5);
 const COUNT = 16;
+/** What models of text are held to. */
+const STORY =
+  "Once upon a time there was a little girl named Lily. She had a red ball, and she loved to play " +
+  "with it in the park. One day the ball rolled down the hill and into the water, and";
 
 const { _: [peer, ...given], families = "", tokenizers } = parseArgs(Deno.args, {
   string: ["_", "families", "tokenizers"],
@@ -50,13 +54,17 @@ let wrong = 0;
     for (const [name, { config, tolerance }] of Object.entries(GGUF_FAMILIES)) {
       if (!families.split(",").some((part) => name.includes(part))) continue;
       await writeTinyModel(folder, { config });
-      await compare(llama, name, folder, "f32", tolerance);
+      const ours = await compute(folder, IDS);
+      await compare(llama, name, { from: folder, ours, type: "f32" }, tolerance);
     }
     for (const tokenizer of tokenizers?.split(",") ?? []) await compareCuts(llama, tokenizer);
     for (const model of given) {
       await compareTexts(llama, model);
+      const [ids] = await (await Tokenizer.load(model)).encodeBatch([STORY]);
+      const ours = await compute(model, [...ids]);
       for (const type of ["f32", "f16", "bf16", "q8_0", "q4_0"] as const) {
-        await compare(llama, `${model} ${type}`, model, type, TOLERANCES[type]);
+        const what = { from: model, ours, type };
+        await compare(llama, `${model} ${type}`, what, TOLERANCES[type]);
       }
     }
   } finally {
@@ -65,32 +73,68 @@ let wrong = 0;
 }
 Deno.exit(wrong > 0 ? 1 : 0);
 
+/** What a model computes here. */
+interface Ours {
+  ids: readonly number[];
+  logits: Float32Array;
+  tokens: readonly number[];
+  /** Standard deviation of all logits. */
+  deviation: number;
+}
+
+async function compute(from: string, ids: readonly number[]): Promise<Ours> {
+  using model = await Model.load(from, { device, onNotice: () => {} });
+  const logits = await model.logits(ids);
+  const options = { maxNewTokens: COUNT, temperature: 0 };
+  const tokens = await Array.fromAsync(model.generateIds(ids, options));
+  const mean = logits.reduce((sum, x) => sum + x, 0) / logits.length;
+  const variance = logits.reduce((sum, x) => sum + (x - mean) ** 2, 0) / logits.length;
+  return { ids, logits, tokens, deviation: Math.sqrt(variance) };
+}
+
 async function compare(
   llama: LlamaCpp,
   name: string,
-  from: string,
-  type: GgufType,
+  { from, ours, type }: { from: string; ours: Ours; type: GgufType },
   tolerance: number | null,
 ): Promise<void> {
   const path = `${folder}/model.gguf`;
-  await exportGguf(from, path, { type, overwrite: true, onNotice: () => {} });
-  const theirs = await llama.run({ path, ids: IDS, count: COUNT });
-  using model = await Model.load(from, { device, onNotice: () => {} });
-  const ours = await model.logits(IDS);
-  const mean = ours.reduce((sum, x) => sum + x, 0) / ours.length;
-  const deviation = Math.sqrt(ours.reduce((sum, x) => sum + (x - mean) ** 2, 0) / ours.length);
-  const most = theirs.logits.reduce((most, x, i) => Math.max(most, Math.abs(x - ours[i])), 0);
-  const options = { maxNewTokens: COUNT, temperature: 0 };
-  const tokens = await Array.fromAsync(model.generateIds(IDS, options));
-  const same = theirs.tokens.findIndex((id, i) => id !== tokens[i]);
-  const off = most / deviation;
-  const bad = theirs.logits.length !== ours.length || tolerance !== null && !(off <= tolerance);
+  const { byteLength } = await exportGguf(from, path, {
+    type,
+    overwrite: true,
+    onNotice: () => {},
+  });
+  const theirs = await llama.run({ path, ids: ours.ids, count: COUNT });
+  const most = theirs.logits.reduce(
+    (most, x, i) => Math.max(most, Math.abs(x - ours.logits[i])),
+    0,
+  );
+  const same = theirs.tokens.findIndex((id, i) => id !== ours.tokens[i]);
+  const off = most / ours.deviation;
+  const complete = theirs.logits.length === ours.logits.length;
+  const bad = !complete || tolerance !== null && !(off <= tolerance);
   if (bad) wrong++;
+  const losses = [ours.logits, theirs.logits].map((logits) => lossOf(logits, ours.ids).toFixed(6));
   console.log(
-    `${bad ? "WRONG " : ""}${name}: logits off by ${most.toExponential(1)}, ` +
-      `${off.toExponential(1)} of their deviation; greedy tokens ` +
+    `${bad ? "WRONG " : ""}${name}: ${byteLength} bytes, logits off by ${most.toExponential(1)}, ` +
+      `${off.toExponential(1)} of their deviation; loss ${losses[0]} here, ${
+        losses[1]
+      } there; greedy tokens ` +
       (same < 0 ? `equal, ${theirs.tokens.length}` : `differ at ${same}`),
   );
+}
+
+/** The mean loss of ids, each by the logits of those before it. */
+function lossOf(logits: ArrayLike<number>, ids: readonly number[]): number {
+  const size = logits.length / ids.length;
+  let sum = 0;
+  for (let t = 1; t < ids.length; t++) {
+    const row = Array.from({ length: size }, (_, i) => logits[(t - 1) * size + i]);
+    const most = row.reduce((a, b) => Math.max(a, b), -Infinity);
+    const total = row.reduce((sum, x) => sum + Math.exp(x - most), 0);
+    sum += Math.log(total) + most - row[ids[t]];
+  }
+  return sum / (ids.length - 1);
 }
 
 /** A tokenizer, as it is and as it would be if it cut texts in other ways. */

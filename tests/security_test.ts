@@ -79,3 +79,15 @@ Deno.test("the search finds every way to run code", () => {
     [],
   );
 });
+
+Deno.test("only the terminal of the command line, and one notice, write where people read", async () => {
+  const found: string[] = [];
+  for await (const [path, code] of codeOf("src")) {
+    const own = code.replace(/"[^"\n]*"/g, '""');
+    if (/\bconsole\s*\.|\bDeno\.std(out|err)\b|\bprocess\.std(out|err)\b/.test(own)) {
+      found.push(path);
+    }
+  }
+  // The second asks for lines: it shows what its user types.
+  assertEquals(found.sort(), ["src/cli/line_input.ts", "src/cli/terminal.ts", "src/printable.ts"]);
+});

@@ -6,7 +6,7 @@
  */
 
 import { report, UsageError } from "../../src/cli/errors.ts";
-import { type FlagTable, type FlagValues } from "../../src/cli/flags.ts";
+import type { FlagTable, FlagValues } from "../../src/cli/flags.ts";
 import { parseFlags } from "../../src/cli/parse_flags.ts";
 import { listFlags } from "../../src/cli/help.ts";
 import { processTerminal, type Terminal } from "../../src/cli/terminal.ts";

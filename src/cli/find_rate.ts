@@ -12,6 +12,7 @@ import { formatList } from "./format.ts";
 import { trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { trainerOptions } from "./run_folder.ts";
+import { StatusLine } from "./status_line.ts";
 import { INTERRUPTED, noticesOn, type Terminal } from "./terminal.ts";
 import type { TrainValues } from "./train_flags.ts";
 
@@ -25,8 +26,10 @@ const BAR_WIDTH = 40;
 export async function findRate(
   values: TrainValues,
   { data, evalData }: { data: Dataset; evalData: Dataset | null },
-  terminal: Terminal,
+  plain: Terminal,
 ): Promise<number> {
+  using line = new StatusLine(plain);
+  const { terminal } = line;
   await using device = await openDevice(values, terminal);
   const onNotice = onceEach(noticesOn(terminal));
   const { chatTemplate } = values;
@@ -37,6 +40,7 @@ export async function findRate(
     code = given;
     stop.abort();
   });
+  line.phase("loading the model, compiling kernels");
   const what = evalData ? "held-out loss" : "loss of the last steps";
   try {
     const { steps = 40, ...options } = trainerOptions(values);
@@ -50,9 +54,14 @@ export async function findRate(
     }, {
       steps,
       signal: stop.signal,
+      onStep: ({ learningRate, tried, step, loss }) =>
+        line.show(() =>
+          `rate ${tried + 1}, ${learningRate}: step ${step} of ${steps}, loss ${loss.toFixed(4)}`
+        ),
       onTried: ({ learningRate, loss }) =>
         terminal.stderr(`learning rate ${learningRate}: ${what} ${loss.toFixed(4)}\n`),
     });
+    line.show(null);
     terminal.stdout(`${what} after ${steps} steps by learning rate\n${plot(tried, learningRate)}`);
     terminal.stdout(
       `best: --learning-rate ${learningRate} (long runs and large models often do better with a ` +

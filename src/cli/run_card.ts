@@ -6,15 +6,18 @@
 
 import { basename, join } from "node:path";
 import packageConfig from "../../deno.json" with { type: "json" };
+import { FileError } from "../errors.ts";
 import { exists } from "../io/exists.ts";
 import type { ModelCardFacts } from "../io/hub/model_card.ts";
 import { parseDataName, parseModelName, repoOfFolder } from "../io/hub/names.ts";
 import { isJsonObject, readJson } from "../io/json.ts";
+import { LARGEST_LIST, readTextFile } from "../io/text_file.ts";
 import { ADAPTER_CONFIG_FILE } from "../io/peft.ts";
 import { LOG_FILE } from "../train/log.ts";
-import { kebabCase } from "./flags.ts";
+import { type Flag, kebabCase } from "./flags.ts";
 import { methodName } from "./method.ts";
 import { OPTIONS_FILE } from "./run_folder.ts";
+import { TRAIN_FLAGS } from "./train_flags.ts";
 
 type Facts = Omit<ModelCardFacts, "name">;
 
@@ -56,15 +59,26 @@ export async function factsOfRun(folder: string): Promise<Facts> {
 /** What the log of a run says. */
 async function readLog(path: string): Promise<Partial<Facts>> {
   if (!await exists(path)) return {};
-  const lines = (await Deno.readTextFile(path)).split("\n").filter((line) => line.trim() !== "");
-  const entries = lines.map((line) => JSON.parse(line)).filter(isJsonObject);
+  const lines = (await readTextFile(path, LARGEST_LIST)).split("\n")
+    .filter((line) => line.trim() !== "");
+  const entries = lines.map((line, i) => {
+    try {
+      return JSON.parse(line);
+    } catch {
+      throw new FileError(
+        `Cannot read line ${
+          i + 1
+        } of "${path}", which tells what the card says: repair it, or move it away`,
+      );
+    }
+  }).filter(isJsonObject);
   const values = (name: string) =>
     entries.map((entry) => entry[name]).filter((value) => typeof value === "number");
   const [losses, heldOut] = [values("loss").slice(-20), values("evalLoss")];
   const saved = values("savedEvalLoss").at(-1);
   return {
     ...losses.length > 0 && {
-      steps: Math.max(...values("step")),
+      steps: values("step").reduce((a, b) => Math.max(a, b)),
       trainingLoss: losses.reduce((a, b) => a + b) / losses.length,
     },
     ...heldOut.length > 1 && { lossBefore: heldOut[0] },
@@ -77,8 +91,7 @@ function commandOf(options: Record<string, unknown>): string {
   const flags = Object.entries(options).flatMap(([name, value]) => {
     if (value === null || value === "" || !/^\w+$/.test(name)) return [];
     if (typeof value === "boolean") return [`--${value ? "" : "no-"}${kebabCase(name)}`];
-    const isPath = ["model", "adapter", "data", "evalData"].includes(name);
-    const values = isPath ? [value].flat().map(named) : [shownValue(value)];
+    const values = isPath(name) ? [value].flat().map(named) : [shownValue(value)];
     return values.map((one) => `--${kebabCase(name)} ${quoted(one)}`);
   });
   return [`deno run -A jsr:${packageConfig.name}@${packageConfig.version}/cli train`, ...flags]
@@ -95,9 +108,21 @@ function quoted(value: string): string {
   return /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-/** A name on the hub as it is; of a path only the last part, which tells nothing about a machine. */
+/** Whether an option names a file or a folder, or may. */
+function isPath(name: string): boolean {
+  const flag = Object.entries<Flag<unknown>>(TRAIN_FLAGS).find(([known]) => known === name)?.[1];
+  return name === "chatTemplate" || flag?.wanted.startsWith("a path") === true;
+}
+
+/**
+ * A name on the hub as it is; of a path only the last part, which tells nothing about a machine, and of an
+ * address that without what stands behind a question mark, which may be a key.
+ */
 function named(value: unknown): string {
   const name = String(value);
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(name)) {
+    return basename(URL.parse(name)?.pathname ?? "") || "data";
+  }
   const repo = repoOfFolder(name);
   if (repo) return `${repo.name}@${repo.revision}`;
   return parseDataName(name) ? name : basename(name);

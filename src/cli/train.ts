@@ -23,6 +23,7 @@ import { openDataset, showDataset } from "./data.ts";
 import { locate, shownModel } from "./located.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
 import { findRate } from "./find_rate.ts";
+import { showLoading } from "./loading.ts";
 import { methodName, savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
@@ -116,16 +117,18 @@ async function attempt(job: Job, line: StatusLine): Promise<number> {
   stop.at = exitNow;
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
-  line.phase("loading the model", () => `, ${formatBytes(device.allocatedBytes)} on the GPU`);
+  await showLoading(line, device);
   const model = training.use(
     await Model.load(folder, { device, chatTemplate: values.chatTemplate, onNotice }),
   );
+  const method = await trainingMethod(values, device, terminal);
+  await showLoading(line, device, { values, model, method });
   const trainer = training.use(
     await Trainer.create({
       ...trainerOptions(values),
       model,
       data,
-      method: await trainingMethod(values, device, terminal),
+      method,
       evalData: evalData ?? undefined,
       outputDir: output,
       overwrite,

@@ -11,6 +11,12 @@ import { plainContent } from "./message_content.ts";
 import { allTargets, commonPrefixLength, type TokenPlan } from "./tokenized_example.ts";
 import { type ChatExample, IGNORED_LABEL, type TokenEncoder } from "./types.ts";
 
+/**
+ * Characters that a conversation is tokenised by, at most: those of its text for each of its answers. They
+ * take minutes.
+ */
+const MOST_CHARACTERS = 1 << 27;
+
 /** A range of UTF-16 units in the rendered text. */
 type Span = [start: number, end: number];
 
@@ -22,7 +28,7 @@ type Render = (count: number, addGenerationPrompt: boolean) => string;
  *
  * Targets are the assistant's turns with whatever ends them, but for those of weight 0 and those
  * before the example's `learnFrom`; where the template marks what the model writes, they are what it
- * marks. Under `trainOnPrompt` everything is a target but the answers of weight 0.
+ * marks. Under `trainOnPrompt` everything that is written is a target but the answers of weight 0.
  *
  * A template may write an answer in another way once more turns follow, as those do that leave out
  * earlier reasoning. Such an answer is learned in a document of its own, which ends with it: just so
@@ -60,6 +66,13 @@ export function planChat(
   const render: Render = (count, prompt) => renderAll(messages.slice(0, count), prompt);
   const text = render(messages.length, false);
   const answers = messages.flatMap(({ role }, i) => role === "assistant" ? [i] : []);
+  if (answers.length * text.length > MOST_CHARACTERS) {
+    throw new DataError(
+      `Cannot tokenise ${where}: it has ${answers.length} answers in a text of ${text.length} ` +
+        `characters, and each is tokenised with all before it, of which ${MOST_CHARACTERS} ` +
+        "characters are the most; split it into shorter conversations",
+    );
+  }
   const isLearned = (i: number) => messages[i].weight !== 0 && i >= learnFrom;
 
   /** A document that ends with an answer, which is what is learned of it. */
@@ -94,7 +107,9 @@ export function planChat(
   const place = (i: number) => locate(messages, i, text, renderAll, where);
   if (!trainOnPrompt) return whole(learned.map(place), learned);
   const context = answers.filter((i) => messages[i].weight === 0);
-  return [plan(text, context.map(place).filter((span) => span !== null), true)];
+  const lost = learned.filter((i) => lacking(messages[i], text) !== null);
+  const all = plan(text, context.map(place).filter((span) => span !== null), true);
+  return [...lost.map(apart), all];
 }
 
 /**

@@ -43,7 +43,7 @@ function chat(row: Row, where: string, messages: ChatMessage[], learnFrom?: numb
     if (row[key] === undefined) continue;
     const given = objects(row, key, where);
     // An empty list says, as null does, that the row has none.
-    if (given.length > 0) variables[key] = withoutNulls(given);
+    if (given.length > 0) variables[key] = withoutNulls(given, where);
   }
   if (row.chat_template_kwargs !== undefined) {
     const given = structured(row, "chat_template_kwargs", where);
@@ -52,7 +52,7 @@ function chat(row: Row, where: string, messages: ChatMessage[], learnFrom?: numb
         `Cannot read ${where}: "chat_template_kwargs" is ${describe(given)}; give an object`,
       );
     }
-    Object.assign(variables, withoutNulls(given));
+    Object.assign(variables, withoutNulls(given, where));
   }
   return {
     kind: "chat",
@@ -131,7 +131,7 @@ function messageList(row: Row, key: string, where: string): ChatMessage[] {
 function message(turn: unknown, i: number, where: string): ChatMessage {
   const isObject = typeof turn === "object" && turn !== null && !Array.isArray(turn);
   const { content, ...given } = (isObject ? turn : {}) as Record<string, unknown>;
-  const fields = withoutNulls(given);
+  const fields = withoutNulls(given, where);
   if (fields.role === undefined && fields.from !== undefined) {
     return shareGptTurn({ ...fields, ...(content !== undefined && { content }) }, i, where);
   }
@@ -157,7 +157,9 @@ function checkedContent(
   where: string,
 ): Pick<ChatMessage, "content"> {
   if (typeof content === "string") return { content };
-  if (Array.isArray(content) && content.length > 0) return { content: content.map(withoutNulls) };
+  if (Array.isArray(content) && content.length > 0) {
+    return { content: content.map((part) => withoutNulls(part, where)) };
+  }
   const isAbsent = content === null || content === undefined;
   const saysMore = ["tool_calls", "function_call", "reasoning_content", "thinking"]
     .some((field) => fields[field] !== undefined);

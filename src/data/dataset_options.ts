@@ -83,6 +83,9 @@ export function checkOptions({ separator, columns, format }: DatasetOptions): vo
   if (format !== undefined) checkOneOf("format", format, DATA_FORMATS);
 }
 
+/** Rows that an epoch reads more often are a mistake: all times of a row stand beside each other. */
+const MOST_WEIGHT = 1000;
+
 /**
  * Checks weights.
  *
@@ -95,7 +98,7 @@ export function checkWeights(weights: readonly number[] | undefined, names: numb
     );
   }
   for (const weight of weights ?? []) {
-    if (typeof weight === "number" && weight > 0 && weight < Infinity) continue;
-    refuseValue("the weight of data", weight, "a number above 0");
+    if (typeof weight === "number" && weight > 0 && weight <= MOST_WEIGHT) continue;
+    refuseValue("the weight of data", weight, `a number above 0, up to ${MOST_WEIGHT}`);
   }
 }

@@ -58,12 +58,21 @@ export function objects(row: Row, key: string, where: string): Record<string, un
  * A value without the null fields of objects in it, at any depth: columns of a table have the
  * fields of all rows, so null says that this row has none.
  */
-export function withoutNulls<T>(value: T): T {
-  if (Array.isArray(value)) return value.map(withoutNulls) as T;
+export function withoutNulls<T>(value: T, where: string, depth = 0): T {
+  if (depth > DEEPEST) {
+    throw new DataError(
+      `Cannot read ${where}: it is nested more than ${DEEPEST} levels deep; give it fewer`,
+    );
+  }
+  const inner = (item: unknown) => withoutNulls(item, where, depth + 1);
+  if (Array.isArray(value)) return value.map(inner) as T;
   if (typeof value !== "object" || value === null) return value;
   const fields = Object.entries(value).filter(([, field]) => field !== null && field !== undefined);
-  return Object.fromEntries(fields.map(([name, field]) => [name, withoutNulls(field)])) as T;
+  return Object.fromEntries(fields.map(([name, field]) => [name, inner(field)])) as T;
 }
+
+/** Levels of lists and objects in a row, more than any tool's schema has. */
+const DEEPEST = 200;
 
 /** Columns in which 0 says that a token is no target, as TRL and others write them beside ids. */
 export const TARGET_MASKS: readonly string[] = [

@@ -24,6 +24,16 @@ export interface Evaluation {
   warnings: string[];
 }
 
+/** How far {@linkcode evaluate} is. */
+export interface EvaluationProgress {
+  /** Rows of the data that were read. */
+  rows: number;
+  /** Targets so far. */
+  tokens: number;
+  /** Their mean loss. */
+  loss: number;
+}
+
 /** Options of {@linkcode evaluate}. */
 export interface EvaluateOptions {
   /** Rows per batch. Default 16. */
@@ -38,6 +48,8 @@ export interface EvaluateOptions {
   skipBadRows?: boolean;
   /** The day that a chat template which names the date is told, such as `2026-11-28`. Default today. */
   date?: string;
+  /** Is told after each batch how far it is. */
+  onProgress?: (progress: EvaluationProgress) => void;
   /** Ends the evaluation between batches: its reason is thrown. */
   signal?: AbortSignal;
 }
@@ -79,7 +91,9 @@ export async function evaluate(
     epochs: 1,
   });
   try {
-    const mean = await meanLoss(model, loader.batches(), signal);
+    const onBatch = (loss: number, tokens: number) =>
+      options.onProgress?.({ rows: loader.statistics.rows, tokens, loss });
+    const mean = await meanLoss(model, loader.batches(), onBatch, signal);
     return { ...mean, warnings: dataWarnings(loader.statistics, { purpose: "evaluate" }) };
   } finally {
     loader.close();
@@ -89,6 +103,7 @@ export async function evaluate(
 async function meanLoss(
   model: Model,
   batches: AsyncIterable<Batch>,
+  onBatch: (loss: number, tokens: number) => void,
   signal?: AbortSignal,
 ): Promise<Omit<Evaluation, "warnings">> {
   let sum = 0;
@@ -99,6 +114,7 @@ async function meanLoss(
     sum += losses.reduce((a, b) => a + b, 0);
     if (!Number.isFinite(sum)) throw noLoss(losses.find((loss) => !Number.isFinite(loss))!);
     tokens += batch.targetCount;
+    if (tokens > 0) onBatch(sum / tokens, tokens);
   }
   const loss = sum / tokens;
   return { loss, perplexity: Math.exp(loss), tokens };

@@ -6,6 +6,7 @@
 
 import { noticeOnConsole } from "../printable.ts";
 import { checkInteger } from "../checks.ts";
+import { ModelError } from "../errors.ts";
 import { firstOf, rowsOf } from "../gpu/buffers.ts";
 import { type Device, internalDevice, requestDevice } from "../gpu/public_device.ts";
 import type { Tokenizer } from "../io/tokenizer.ts";
@@ -68,6 +69,7 @@ export class Model implements Disposable {
   readonly #ownsDevice: boolean;
   readonly #onNotice: (notice: string) => void;
   #network: Network | null = null;
+  #isDisposed = false;
 
   private constructor(
     files: ModelFiles,
@@ -157,26 +159,28 @@ export class Model implements Disposable {
     method: Method,
     { onNotice = this.#onNotice, ...options }: AdaptOptions,
   ): Promise<Network> {
-    this.#network?.[Symbol.dispose]();
-    this.#network = null;
+    this.#expectOpen();
+    this.#replaceNetwork(null);
     const { config } = this;
     const device = internalDevice(this.device);
     const source = this.#files.source();
     const base = { device, config, method, source, gradients: false, moments: false };
-    this.#network = await Network.create({ ...base, ...options });
+    const network = await Network.create({ ...base, ...options });
+    if (this.#isDisposed) network[Symbol.dispose]();
+    this.#expectOpen();
+    this.#replaceNetwork(network); // also that of another call, made at the same time
     for (const notice of this.#files.roundingNotices(source, method.name)) onNotice(notice);
-    return this.#network;
+    return network;
   }
 
   /**
-   * Frees a network, if it is still the model's: the model is then as if never used.
+   * Frees a network. If it is still the model's, the model is then as if never used.
    *
    * @internal
    */
   release(network: Network): void {
-    if (!this.holds(network)) return;
     network[Symbol.dispose]();
-    this.#network = null;
+    if (this.holds(network)) this.#network = null;
   }
 
   /**
@@ -302,6 +306,7 @@ export class Model implements Disposable {
    * @internal
    */
   source(): WeightSource {
+    this.#expectOpen();
     const network = this.#network;
     if (!network || network.layers.isOriginal) return this.#files.source();
     return new ParameterSource((name) => network.readParameter(name));
@@ -309,10 +314,20 @@ export class Model implements Disposable {
 
   /** Frees the weights on the GPU and closes the files, and the device if the model opened it. */
   [Symbol.dispose](): void {
-    this.#network?.[Symbol.dispose]();
-    this.#network = null;
+    this.#isDisposed = true;
+    this.#replaceNetwork(null);
     this.#files[Symbol.dispose]();
     if (this.#ownsDevice) this.device.destroy();
+  }
+
+  #replaceNetwork(network: Network | null): void {
+    this.#network?.[Symbol.dispose]();
+    this.#network = network;
+  }
+
+  #expectOpen(): void {
+    if (!this.#isDisposed) return;
+    throw new ModelError("Cannot use this model as it was disposed of: load it again");
   }
 
   async #write(arrays: TokenArrays): Promise<Network> {

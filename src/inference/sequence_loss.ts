@@ -139,7 +139,7 @@ function mean(losses: Float32Array, count: number): number {
 export function noLoss(loss: number): ModelError {
   return new ModelError(
     `Cannot compute the loss as that of a token is ${loss}, not a finite number: the model's weights ` +
-      "are damaged, its training diverged, or its values leave the range of the precision; load an " +
-      "earlier checkpoint, or try the precision f32",
+      "are damaged, its training diverged, or its values leave the range of their type; load an " +
+      "earlier checkpoint, or keep the weights in f32",
   );
 }

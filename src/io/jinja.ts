@@ -29,9 +29,21 @@ const MOST_SPACE = 10_000_000;
 /** What is shown of a message that a template makes. */
 const SHOWN = 300;
 
-/** The engine's own names of kinds of values. */
-const KINDS_OF_VALUES =
-  /\b(String|Integer|Float|Boolean|Object|Array|Tuple|Null|Undefined|Function|Namespace|KeywordArguments)Value\b/g;
+/** What the engine says, in other words. */
+const WORDS: readonly [engine: RegExp, plain: (kind: string) => string][] = [
+  [
+    /^Cannot call something that is not a function: got (\w+)Value$/,
+    (kind) => `it calls a value of the kind ${kind}`,
+  ],
+  [
+    /^'(\w+)Value' object is not iterable$/,
+    (kind) => `it walks through a value of the kind ${kind}`,
+  ],
+  [
+    /\b(String|Integer|Float|Boolean|Object|Array|Tuple|Null|Undefined|Function|Namespace|KeywordArguments)Value\b/g,
+    (kind) => `a value of the kind ${kind}`,
+  ],
+];
 
 /** Noncharacters, which no text has: they mark the blocks `{% generation %}` in what is rendered. */
 const [BEGIN, END] = ["\uFDD0", "\uFDD1"];
@@ -88,12 +100,21 @@ export class Jinja {
     try {
       const environment = new Environment();
       const all = { ...globals(budget), ...variables };
-      for (const [name, value] of Object.entries(all)) environment.set(name, value);
+      declare(environment, all);
       const { value } = repaired(environment, budget).evaluate(this.#program, environment);
       return this.marksGenerated ? split(String(value)) : { text: String(value), generated: [] };
     } catch (error) {
       throw named(error, "it does with a value what cannot be done with it");
     }
+  }
+}
+
+function declare(environment: Environment, variables: Record<string, unknown>): void {
+  try {
+    for (const [name, value] of Object.entries(variables)) environment.set(name, value);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new Error("what it is given is nested too deeply", { cause: error });
   }
 }
 
@@ -121,10 +142,10 @@ function named(error: unknown, misused: string): Error {
     return new Error(misused, { cause: error });
   }
   if (isControl(error)) return new Error("break or continue stands outside of a loop");
-  const message = (error as Error).message.replace(
-    KINDS_OF_VALUES,
-    (_, kind: string) => `a value of the kind ${kind.toLowerCase()}`,
-  );
+  let { message } = error as Error;
+  for (const [engine, plain] of WORDS) {
+    message = message.replace(engine, (_, kind: string) => plain(kind.toLowerCase()));
+  }
   const shown = message.length > SHOWN ? `${message.slice(0, SHOWN)}…` : message;
   return new Error(shown, { cause: error });
 }

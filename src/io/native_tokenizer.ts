@@ -34,17 +34,17 @@ const VARIABLES = ["NAPI_RS_NATIVE_LIBRARY_PATH", "NAPI_RS_FORCE_WASI"];
 let bindings: Promise<Bindings | string> | undefined;
 
 /**
- * The library's tokenizer for the text of a `tokenizer.json`, or why there is none.
+ * The library's tokenizer for the content of a `tokenizer.json`, or why there is none.
  *
  * What the file says about truncation and padding is for models that take one text; it is left out.
  */
-export async function nativeTokenizer(json: string): Promise<NativeTokenizer | string> {
+export async function nativeTokenizer(json: unknown): Promise<NativeTokenizer | string> {
   bindings ??= load();
   const loaded = await bindings;
   if (typeof loaded === "string") return loaded;
   let tokenizer: ReturnType<Bindings["Tokenizer"]["fromString"]>;
   try {
-    tokenizer = loaded.Tokenizer.fromString(json);
+    tokenizer = loaded.Tokenizer.fromString(JSON.stringify(json));
     tokenizer.disableTruncation();
     tokenizer.disablePadding();
   } catch (error) {

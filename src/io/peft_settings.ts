@@ -6,7 +6,7 @@
  */
 
 import { type JsonFields, showJson } from "./json.ts";
-import { BoundedPattern } from "./patterns/matcher.ts";
+import { boundedPattern } from "./patterns/matcher.ts";
 import type { PeftConfig } from "./peft_adapter.ts";
 
 /** Settings with which an adapter is something other than factors of weights, and how to go on. */
@@ -23,6 +23,10 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
 
 /** Initialisations that leave the base model's weights as they are. */
 const INITIALIZATIONS: unknown[] = [undefined, true, false, "gaussian", "eva", "orthogonal"];
+
+/** Keys of a setting by patterns, and how many of them may be more than a name: each meets all modules. */
+const [MOST_KEYS, MOST_EXPRESSIONS] = [4096, 100];
+const PLAIN = /^[\w.]*$/;
 
 /** Settings that tensors other than the factors of linear layers belong to. */
 export const KEPT_SETTINGS = [
@@ -87,7 +91,16 @@ export function patternOf(
   setting: "rank_pattern" | "alpha_pattern",
   module: string,
 ): number | undefined {
-  for (const [key, value] of Object.entries(fields.raw(setting) ?? {})) {
+  const entries = Object.entries(fields.raw(setting) ?? {});
+  const expressions = entries.filter(([key]) => !PLAIN.test(key)).length;
+  if (entries.length > MOST_KEYS || expressions > MOST_EXPRESSIONS) {
+    throw fields.error(
+      setting,
+      `at most ${MOST_KEYS} modules, and ${MOST_EXPRESSIONS} regular expressions, by value`,
+      "name the modules by their whole names",
+    );
+  }
+  for (const [key, value] of entries) {
     if (!matchesEnd(fields, setting, key, module)) continue;
     if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
     throw fields.error(setting, "positive numbers by module");
@@ -96,7 +109,7 @@ export function patternOf(
 
 function matchesEnd(fields: JsonFields, setting: string, key: string, module: string): boolean {
   try {
-    return new BoundedPattern(`(?:.*\\.)?(?:${key})$`).matches(module);
+    return boundedPattern(`(?:.*\\.)?(?:${key})$`).matches(module);
   } catch (error) {
     throw fields.error(
       setting,

@@ -79,9 +79,7 @@ export class Engines {
     const json = checkedTokenizer(file, path);
     const { json: rewritten, unsupported } = forJavaScript(json);
     const javascript = openJavaScript(rewritten as object, config, path);
-    const native = wantsNative
-      ? await nativeTokenizer(JSON.stringify(json))
-      : "it was not asked for";
+    const native = wantsNative ? await nativeTokenizer(json) : "it was not asked for";
     if (typeof native === "string") expectMerges(json, path);
     const { unk_token: unknownToken } = json.model as { unk_token?: string | null };
     const unknown = javascript.token_to_id(unknownToken ?? "") ?? null;

@@ -7,6 +7,7 @@
 import { dirname, join, resolve } from "node:path";
 import { FileError } from "../errors.ts";
 import { mayRead, missingFolders } from "./exists.ts";
+import { exists } from "./exists.ts";
 import { toFileError } from "./file_error.ts";
 
 /**
@@ -30,8 +31,12 @@ export async function expectWritable(folder: string): Promise<void> {
     for (const each of missing.reverse()) made.defer(() => Deno.remove(each).catch(() => {}));
     await Deno.mkdir(path, { recursive: true });
     const probe = join(path, `.falqon-probe-${crypto.randomUUID()}`);
-    await Deno.writeFile(probe, new Uint8Array(1), { createNew: true });
-    await Deno.remove(probe);
+    try {
+      await Deno.writeFile(probe, new Uint8Array(1), { createNew: true });
+    } finally {
+      // On a full disk there is a file without the byte.
+      if (await exists(probe)) await Deno.remove(probe);
+    }
   } catch (error) {
     throw toFileError("write to", folder, error);
   }

@@ -56,7 +56,7 @@ export class ChangedSource implements WeightSource {
       const values = old.absent.has(name) || !change.readsOld
         ? new Float32Array(rows * cols)
         : await readMatrixValues(source, alias, shape);
-      this.#last = { name, values: change.apply(values) };
+      this.#last = { name, values: finite(name, change.apply(values)) };
     }
     const cols = shape[1];
     return this.#last!.values.slice(first * cols, (first + count) * cols);
@@ -80,4 +80,16 @@ export class ChangedSource implements WeightSource {
   onRounded(name: string): void {
     this.source.onRounded?.(name);
   }
+}
+
+/** Refuses what is no number: factors may be, and their product not. */
+function finite(name: string, values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  const wrong = values.findIndex((value) => !Number.isFinite(value));
+  if (wrong < 0) return values;
+  throw new ModelError(
+    `Cannot use the adapter as it makes element ${wrong} of "${name}" ${
+      values[wrong]
+    }: its values leave ` +
+      "the range of f32, so it is damaged, or its training diverged; use an earlier checkpoint of it",
+  );
 }

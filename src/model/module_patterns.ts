@@ -6,15 +6,12 @@
 
 import { ModelError } from "../errors.ts";
 import { showJson } from "../io/json.ts";
-import { BoundedPattern } from "../io/patterns/matcher.ts";
+import { boundedPattern } from "../io/patterns/matcher.ts";
 
 /** Begins an entry that is a regular expression. */
 const REGULAR = "re:";
-
-/** Expressions that were parsed: each is matched with all modules. */
-const PARSED = new Map<string, BoundedPattern>();
-/** Expressions that are kept: more than a model has. */
-const KEPT = 1000;
+/** Regular expressions of a list: each is matched with all modules. Models have a few. */
+const MOST_EXPRESSIONS = 100;
 
 /**
  * Whether an entry names a module: by its name, or by a regular expression after `re:` that matches
@@ -26,7 +23,7 @@ const KEPT = 1000;
 export function namesModule(entry: string, module: string, where: string): boolean {
   if (!entry.startsWith(REGULAR)) return entry === module;
   try {
-    return parsed(entry.slice(REGULAR.length)).matches(module);
+    return boundedPattern(entry.slice(REGULAR.length)).matches(module);
   } catch (error) {
     throw new ModelError(
       `${where} must hold names and regular expressions: found ${showJson(entry)} ` +
@@ -35,11 +32,19 @@ export function namesModule(entry: string, module: string, where: string): boole
   }
 }
 
-function parsed(source: string): BoundedPattern {
-  const known = PARSED.get(source);
-  if (known !== undefined) return known;
-  if (PARSED.size >= KEPT) PARSED.clear();
-  const pattern = new BoundedPattern(source);
-  PARSED.set(source, pattern);
-  return pattern;
+/**
+ * Makes sure that the entries of a list can be matched.
+ *
+ * @param where The list, for messages.
+ * @throws {ModelError} for a regular expression that is none, or is not supported, and for too many.
+ */
+export function expectEntries(entries: readonly string[], where: string): void {
+  const expressions = entries.filter((entry) => entry.startsWith(REGULAR));
+  if (expressions.length > MOST_EXPRESSIONS) {
+    throw new ModelError(
+      `${where} must hold at most ${MOST_EXPRESSIONS} regular expressions: found ` +
+        `${expressions.length}; name the modules instead`,
+    );
+  }
+  for (const entry of expressions) namesModule(entry, "", where);
 }

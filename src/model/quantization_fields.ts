@@ -7,7 +7,7 @@
 import type { ModelError } from "../errors.ts";
 import { isJsonObject, type JsonFields, showJson } from "../io/json.ts";
 import type { BlockShape } from "../numerics/scale_grid.ts";
-import { namesModule } from "./module_patterns.ts";
+import { expectEntries } from "./module_patterns.ts";
 
 /** Expects a field to have a value. */
 export function expectField(fields: JsonFields, name: string, wanted: unknown): void {
@@ -35,7 +35,7 @@ export function expectDense(fields: JsonFields, name: string): void {
 /** A list of modules: names, or regular expressions after `re:`. */
 export function parseModules(fields: JsonFields, name: string): string[] {
   const entries = fields.strings(name, []);
-  for (const entry of entries) namesModule(entry, "", `${name} in ${fields.where}`);
+  expectEntries(entries, `${name} in ${fields.where}`);
   return entries;
 }
 

@@ -12,7 +12,7 @@
 
 import { isJsonObject, JsonFields } from "../io/json.ts";
 import { LARGEST_ROTATION } from "../numerics/hadamard.ts";
-import { namesModule } from "./module_patterns.ts";
+import { expectEntries, namesModule } from "./module_patterns.ts";
 import type { ModelPlan } from "./plan.ts";
 import { planTensorShapes } from "./plan_tensors.ts";
 
@@ -182,6 +182,7 @@ function names(entry: JsonFields, list: string, modules: Modules): (module: stri
   if (!patterns.every(known)) {
     throw entry.error(list, `${LINEAR}, names of modules or regular expressions`, REMEDY);
   }
+  expectEntries(patterns, where);
   const isLinear = (module: string) =>
     module === LM_HEAD || typeof modules.get(module) === "number";
   return (module) =>

@@ -18,7 +18,7 @@ const NATS = 1;
  */
 const LOST_NATS = 2;
 const IGNORANT_SHARE = 0.75;
-/** Steps in a row that end a run whose model is lost. Losses that only overshoot come back before. */
+/** Steps of which most end a run whose model is lost. Losses that only overshoot come back before. */
 const LOST_STEPS = 20;
 
 /** What is looked at of a step. */
@@ -27,7 +27,7 @@ type Step = Pick<TrainingMetrics, "step" | "loss" | "learningRate">;
 /**
  * Watches the losses of a run: says once that they rise, and tells a model that is lost.
  *
- * A model is lost where its losses stay far above that of the first step, and near or above that of a
+ * A model is lost where most of its losses are far above that of the first step, and near or above that of a
  * model which knows nothing and gives all tokens the same probability: weights that have saturated hold
  * nothing any more that they were loaded with, so a new start is better than to go on.
  */
@@ -39,10 +39,9 @@ export class DivergenceWatch {
   /** The lowest mean of {@linkcode STEPS} losses. */
   #best = Infinity;
   #told = false;
-  /** Steps looked at, the last of them, and how many in a row until it had a loss that is too high. */
+  /** Steps looked at, and the last ones of them. */
   #seen = 0;
-  #last: Step | null = null;
-  #lost = 0;
+  #last: Step[] = [];
 
   /** @param vocabSize Tokens that the model tells apart. */
   constructor(vocabSize: number) {
@@ -72,7 +71,8 @@ export class DivergenceWatch {
 
   /** Whether the last step's loss was that of a lost model: it may be one. */
   get isHigh(): boolean {
-    return this.#lost > 0;
+    const last = this.#last.at(-1);
+    return last !== undefined && last.loss > this.#bar;
   }
 
   /**
@@ -82,9 +82,11 @@ export class DivergenceWatch {
    * @param checkpoint The newest checkpoint; null for none.
    */
   error(ending: boolean, checkpoint: string | null): TrainingError | null {
-    const enough = ending ? Math.min(STEPS, Math.floor(this.#seen / 2)) : LOST_STEPS;
-    if (this.#last === null || enough < 1 || this.#lost < enough) return null;
-    const { step, loss, learningRate } = this.#last;
+    const count = ending ? Math.min(STEPS, Math.floor(this.#seen / 2)) : LOST_STEPS;
+    if (count < 1 || this.#seen < count || !this.isHigh) return null;
+    const losses = this.#last.slice(-count).map(({ loss }) => loss).sort((a, b) => a - b);
+    if (losses[Math.floor((count - 1) / 2)] <= this.#bar) return null; // the median
+    const { step, loss, learningRate } = this.#last.at(-1)!;
     return new TrainingError(
       `Cannot use the model after step ${step} as its loss rose from ${
         this.#first!.toFixed(2)
@@ -101,11 +103,13 @@ export class DivergenceWatch {
 
   #count(step: Step): void {
     this.#seen++;
-    this.#last = step;
     this.#first ??= step.loss; // that of the model before training
-    const first = this.#first;
-    const bar = Math.max(FACTOR * first, first + LOST_NATS, IGNORANT_SHARE * this.#ignorant);
-    const isHigh = step.loss > bar;
-    this.#lost = isHigh ? this.#lost + 1 : 0;
+    this.#last = [...this.#last, step].slice(-LOST_STEPS);
+  }
+
+  /** Losses above are those of a model that is lost. */
+  get #bar(): number {
+    const first = this.#first!;
+    return Math.max(FACTOR * first, first + LOST_NATS, IGNORANT_SHARE * this.#ignorant);
   }
 }

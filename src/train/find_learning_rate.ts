@@ -37,6 +37,8 @@ export interface FindRateOptions extends Abortable {
   rates?: readonly number[];
   /** Steps of each run. Default 40. */
   steps?: number;
+  /** Is told of each step, with the rate that is tried and how many were before it. */
+  onStep?: (progress: { learningRate: number; tried: number; step: number; loss: number }) => void;
   /** Is told of each rate as it has been tried. */
   onTried?: (tried: TriedRate) => void;
 }
@@ -72,14 +74,16 @@ const MOST_BEYOND = 3;
  */
 export async function findLearningRate(
   options: TrainerOptions,
-  { rates, steps = 40, onTried = () => {}, signal }: FindRateOptions = {},
+  { rates, steps = 40, onTried = () => {}, onStep, signal }: FindRateOptions = {},
 ): Promise<FoundRate> {
   checkInteger("steps", steps, 1);
   for (const rate of rates ?? []) checkNumber("learning rate", rate, Number.MIN_VALUE);
   if (rates?.length === 0) throw new OptionError("Cannot try no learning rates: give some");
   const tried: TriedRate[] = [];
   const attempt = async (learningRate: number | undefined): Promise<number> => {
-    const entry = await tryRate(options, learningRate, steps, signal);
+    const told = (rate: number, step: number, loss: number) =>
+      onStep?.({ learningRate: rate, tried: tried.length, step, loss });
+    const entry = await tryRate(options, learningRate, steps, told, signal);
     onTried(entry);
     tried.push(entry);
     tried.sort((a, b) => a.learningRate - b.learningRate);
@@ -112,6 +116,7 @@ async function tryRate(
   { evalEvery: _, earlyStoppingPatience: __, ...options }: TrainerOptions,
   learningRate: number | undefined,
   steps: number,
+  onStep: (learningRate: number, step: number, loss: number) => void,
   signal?: AbortSignal,
 ): Promise<TriedRate> {
   const { evalData } = options;
@@ -131,7 +136,10 @@ async function tryRate(
   const { options: { learningRate: rate } } = trainer;
   const losses: number[] = [];
   try {
-    for await (const { loss } of trainer.run({ signal })) losses.push(loss);
+    for await (const { step, loss } of trainer.run({ signal })) {
+      losses.push(loss);
+      onStep(rate, step, loss);
+    }
     if (evalData) {
       return { learningRate: rate, loss: (await trainer.evaluate(evalData, { signal })).loss };
     }

@@ -127,8 +127,8 @@ export function notFinite(
   if (isFirst && !Number.isFinite(lossSum)) {
     return new ModelError(
       `Cannot train as the loss of step ${step}, before anything is trained, is ${lossSum}: the ` +
-        "model's weights are damaged, or its values leave the range of the precision; evaluate it " +
-        "first, with the precision f32",
+        "model's weights are damaged, or its values leave the range of their type; evaluate it " +
+        "first, with its weights in f32",
     );
   }
   const [found, remedy] = !Number.isFinite(lossSum) || !Number.isFinite(gradNorm)

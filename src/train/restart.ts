@@ -6,6 +6,7 @@
 
 import { checkInteger, checkNumber } from "../checks.ts";
 import { DeviceLostError } from "../errors.ts";
+import { noticeOnConsole } from "../printable.ts";
 import { stepsInWords } from "./kept.ts";
 
 /** How an attempt begins: options of `Trainer.create`, over those of the first attempt. */
@@ -56,7 +57,7 @@ export interface RestartOptions {
  */
 export async function restartOnDeviceLost<T>(
   attempt: (from: RestartFrom) => Promise<T>,
-  { restarts = 3, pause = 2, onNotice = console.warn }: RestartOptions = {},
+  { restarts = 3, pause = 2, onNotice = noticeOnConsole }: RestartOptions = {},
 ): Promise<T> {
   checkInteger("restarts", restarts, 0);
   checkNumber("pause", pause, 0);

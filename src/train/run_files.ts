@@ -6,6 +6,7 @@
 
 import { join, resolve } from "node:path";
 import { type KeptCheckpoint, OptionError } from "../errors.ts";
+import { noticeOnConsole } from "../printable.ts";
 import { makeFolder, writeFileAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
 import {
@@ -66,7 +67,7 @@ export class RunFiles implements Disposable {
    * Call it when there is a first batch: bad data then leaves no folder that looks like a run.
    */
   async open(step: number): Promise<void> {
-    const { source: { outputDir, onNotice = console.warn }, lock, checkpoint } = this.#setup;
+    const { source: { outputDir, onNotice = noticeOnConsole }, lock, checkpoint } = this.#setup;
     if (outputDir === undefined || this.#log) return;
     lock?.expect();
     if (checkpoint === null && this.savedStep === 0) {

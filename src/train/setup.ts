@@ -25,6 +25,7 @@ import {
   runFolderOf,
 } from "./checkpoint.ts";
 import type { CheckpointState } from "./checkpoint_state.ts";
+import { Claim } from "./claim.ts";
 import { expectSame, fingerprint, type Fingerprints } from "./fingerprint.ts";
 import { bringBack, tidyFolder } from "./folder_order.ts";
 import { firstBatches, initFromGradients } from "./gradient_init.ts";
@@ -120,6 +121,7 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   );
   await model.device.finish();
   signal?.throwIfAborted();
+  new Claim(model, network).expect(); // another trainer, made at the same time, may have the model
   made.move(); // nothing failed: all of it is the trainer's
   return {
     ...{ source, options, network, step, loader, totalSteps, fingerprints, lock, date },

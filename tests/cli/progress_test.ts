@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "node:path";
+import { main } from "../../src/cli/main.ts";
 import { Progress } from "../../src/cli/progress.ts";
 import { estimateRows } from "../../src/cli/row_estimate.ts";
 import { StatusLine } from "../../src/cli/status_line.ts";
@@ -7,6 +8,7 @@ import { Dataset } from "../../src/data/dataset.ts";
 import type { TrainingMetrics } from "../../src/train/metrics.ts";
 import { withFolder } from "../support/io.ts";
 import { TestTerminal } from "../support/terminal.ts";
+import { writeTinyModel } from "../support/tiny_model.ts";
 
 const METRICS: TrainingMetrics = {
   step: 1200,
@@ -113,4 +115,23 @@ Deno.test("rows are counted where they are few, else estimated from bytes, with 
     const { train, heldOut } = Dataset.from(path("many.jsonl")).split(0.25);
     near(await estimateRows(train), 30000);
     near(await estimateRows(heldOut), 10000);
+  }));
+
+Deno.test("loading has a total, and evaluating counts rows", () =>
+  withFolder(async (folder) => {
+    await Deno.mkdir(join(folder, "model"));
+    await writeTinyModel(join(folder, "model"));
+    const rows = Array.from({ length: 6 }, (_, i) => `{"text": "Row ${i}."}\n`).join("");
+    await Deno.writeTextFile(join(folder, "rows.jsonl"), rows);
+    const run = async (line: string) => {
+      const terminal = new TestTerminal(100);
+      assertEquals(await main(line.split(" "), terminal), 0, terminal.err);
+      return terminal.err;
+    };
+    const what = `--model ${folder}/model --data ${folder}/rows.jsonl --batch-size 2 ` +
+      "--sequence-length 40";
+    const trained = await run(`train ${what} --rank 3 --steps 1 --output-dir ${folder}/out`);
+    assertMatch(trained, /loading the model, [\d.]+ \w+ of [\d.]+ \w+ on the GPU/);
+    const evaluated = await run(`eval ${what}`);
+    assertMatch(evaluated, /evaluating, 6 of 6 rows, loss \d/);
   }));

@@ -67,10 +67,19 @@ Deno.test("an answer that a template rewrites once turns follow is learned as it
     "[user]1+1[assistant]2</s>[user]2+2[assistant]⟦<think>hm</think>\n4</s>⟧",
     "[user]1+1[assistant]2</s>[user]2+2[assistant]4</s>[user]3+3[assistant]⟦6</s>⟧",
   ]);
+  // With prompts, too: what the whole conversation no longer has is learned beside it.
+  assertEquals(await learned(messages, REASONING, { trainOnPrompt: true }), [
+    "[user]1+1[assistant]⟦<think>so</think>\n2</s>⟧",
+    "[user]1+1[assistant]2</s>[user]2+2[assistant]⟦<think>hm</think>\n4</s>⟧",
+    "⟦[user]1+1[assistant]2</s>[user]2+2[assistant]4</s>[user]3+3[assistant]6</s>⟧",
+  ]);
   // Where nothing is rewritten, it is one document.
   const plain = [user("1+1"), assistant("2"), user("2+2"), assistant("4")];
   assertEquals(await learned(plain, REASONING), [
     "[user]1+1[assistant]⟦2</s>⟧[user]2+2[assistant]⟦4</s>⟧",
+  ]);
+  assertEquals(await learned(plain, REASONING, { trainOnPrompt: true }), [
+    "⟦[user]1+1[assistant]2</s>[user]2+2[assistant]4</s>⟧",
   ]);
 });
 
@@ -234,4 +243,21 @@ Deno.test("ready-made templates write what the families were trained on", () => 
     });
     assertEquals(template.render(messages, { addGenerationPrompt: true }), text, name);
   }
+});
+
+Deno.test("a conversation of too many turns for its length is refused before it is tokenised", async () => {
+  const messages = Array.from({ length: 400 }, () => [user("a".repeat(900)), assistant("b")])
+    .flat();
+  const error = await assertRejects(
+    () =>
+      tokenize(
+        { kind: "chat", messages },
+        characters(CHAT_TEMPLATES.zephyr.source),
+        false,
+        "row 1",
+      ),
+    DataError,
+  );
+  assertStringIncludes(error.message, "row 1: it has 400 answers in a text of");
+  assertStringIncludes(error.message, "split it into shorter conversations");
 });

@@ -310,3 +310,17 @@ Deno.test("columns that look like data and are not used are named", () => {
   );
   assertEquals(unused({ messages: [user("q")], tools: [], history: [["a", "b"]] }), ["history"]);
 });
+
+Deno.test("rows that are nested beyond any tool's schema are refused by name", () => {
+  const deep = JSON.parse("[".repeat(9999) + "]".repeat(9999));
+  const messages = [{ role: "user", content: "a" }, { role: "assistant", content: "b" }];
+  const rows = [
+    { messages, tools: [{ a: deep }] },
+    { messages: [{ ...messages[0], extra: deep }, messages[1]] },
+    { messages: [messages[0], { ...messages[1], content: deep }] },
+    { messages, chat_template_kwargs: { a: deep } },
+  ];
+  for (const row of rows) {
+    assertThrows(() => recognise(row, {}, "row 1"), DataError, "more than 200 levels deep");
+  }
+});

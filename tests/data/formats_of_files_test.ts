@@ -39,8 +39,8 @@ Deno.test("Parquet is read by row groups, nested columns and 64-bit ids as they 
     const rows = groups.flat();
     assertEquals(rows.map((row) => row.index), rows.map((_, i) => i));
     assertEquals(
-      rows.map((row) => withoutNulls(JSON.parse(row.text!))),
-      expected.map(withoutNulls),
+      rows.map((row) => withoutNulls(JSON.parse(row.text!), "a row")),
+      expected.map((row: unknown) => withoutNulls(row, "a row")),
     );
     assertEquals(dataset.parse(rows[5]), { kind: "text", text: "text 5" });
     assertEquals(dataset.parse(rows[7]), {
@@ -50,7 +50,7 @@ Deno.test("Parquet is read by row groups, nested columns and 64-bit ids as they 
     });
     assertEquals(dataset.parse(rows[3]), {
       kind: "chat",
-      messages: withoutNulls(expected[3].messages.slice(0, 1)).concat([
+      messages: withoutNulls(expected[3].messages.slice(0, 1), "a row").concat([
         { role: "assistant", content: null, tool_calls: expected[3].messages[1].tool_calls },
       ]),
     });

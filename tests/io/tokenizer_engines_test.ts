@@ -23,7 +23,7 @@ const golden: Golden = JSON.parse(
 );
 
 /** Whether the optional native library is there. */
-const native = typeof await nativeTokenizer(JSON.stringify(json({}))) !== "string";
+const native = typeof await nativeTokenizer(json({})) !== "string";
 const config = new JsonFields({}, "none");
 
 /** A tokenizer.json with the golden vocabulary, in which `space` stands for a space. */

@@ -333,6 +333,22 @@ Deno.test("a checkpoint runs as the model that it is of", () =>
     );
   }));
 
+Deno.test("a run that goes on in another folder takes its log along, and leaves the first as it is", () =>
+  withScene(async ({ folder, output, options }) => {
+    await train({ ...options, saveEvery: 2, keepCheckpoints: 9 });
+    const before = await readLog(output);
+    const outputDir = join(folder, "other/out");
+    const resumeFrom = join(output, "checkpoint-4");
+    await train({ ...options, outputDir, resumeFrom, learningRate: 1e-3 });
+    assertEquals([checkpoints(output), checkpoints(outputDir)], [[2, 4, 6], [6]]);
+    assertEquals(await readLog(output), before);
+    const log = await readLog(outputDir);
+    assertEquals(log.slice(0, 4), before.slice(0, 4));
+    const rates = log.slice(4).map(({ step, learningRate }) => [step, Math.fround(learningRate)]);
+    assertEquals(rates, [[5, Math.fround(1e-3)], [6, Math.fround(1e-3)]]);
+    assert(!await exists(join(output, ".lock")) && !await exists(join(output, "abandoned-1")));
+  }));
+
 Deno.test("what a checkpoint's numbers mean stays, and what computes otherwise is said", () =>
   withScene(async ({ output, options, model }) => {
     await train({ ...options, steps: 2 });
@@ -400,12 +416,15 @@ Deno.test("a chat template that names the date is told the day on which the run 
 Deno.test("findLearningRate tries rates from the same start, and goes on at an end", () =>
   withScene(async ({ output, options }) => {
     const seen: TriedRate[] = [];
+    const steps: string[] = [];
     const { learningRate, tried } = await findLearningRate(options, {
       rates: [1e-4, 1e-2],
       steps: 4,
+      onStep: ({ tried, step }) => steps.push(`${tried}:${step}`),
       onTried: (entry) => seen.push(entry),
     });
     assertEquals([learningRate, seen], [1e-2, tried]);
+    assertEquals(steps, [0, 1].flatMap((rate) => [1, 2, 3, 4].map((step) => `${rate}:${step}`)));
     const repeated = await findLearningRate(options, { rates: [1e-2], steps: 4 });
     assertEquals(repeated.tried[0].loss, tried[1].loss);
     assert(!await exists(output), "nothing is written");

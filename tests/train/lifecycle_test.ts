@@ -10,6 +10,7 @@ import {
   full,
   lora,
   Model,
+  ModelError,
   OptionError,
   Trainer,
   type TrainerOptions,
@@ -217,6 +218,52 @@ Deno.test("a trainer that was disposed of, or is running, refuses to run", () =>
     model[Symbol.dispose]();
     await assertRejects(() => orphan.train(), TrainingError, "as its model was disposed of");
     orphan[Symbol.dispose]();
+    const sequence = { inputIds: [1, 2, 3], labels: [1, 2, 3] };
+    const uses: (() => Promise<unknown>)[] = [
+      () => model.logits([1, 2]),
+      () => model.loss(sequence),
+      () => model.lossAndGradients(sequence),
+      () => Array.fromAsync(model.generate("x")),
+      () => model.use(frozen()),
+      () => model.save("nowhere"),
+      () => Trainer.create(sixSteps(model, data)),
+    ];
+    for (const use of uses) {
+      await assertRejects(
+        use,
+        ModelError,
+        "Cannot use this model as it was disposed of: load it again",
+      );
+    }
+  }));
+
+Deno.test("trainers that are made at the same time: one has the model, the other ends, nothing is left", () =>
+  withScene(async ({ load, data, bytes }) => {
+    const before = bytes();
+    {
+      using model = await load();
+      const both = [0, 1].map(() => Trainer.create(sixSteps(model, data)));
+      const made = await Promise.allSettled(both);
+      const trainers = made.filter((result) => result.status === "fulfilled").map(({ value }) =>
+        value
+      );
+      const errors = made.filter((result) => result.status === "rejected").map(({ reason }) =>
+        reason
+      );
+      for (const error of errors) assert(error instanceof TrainingError, `${error}`);
+      const trained = await Promise.allSettled(trainers.map((trainer) => trainer.train()));
+      for (const result of trained) {
+        if (result.status === "rejected") {
+          assert(result.reason instanceof TrainingError, `${result.reason}`);
+        }
+      }
+      assertEquals(trained.filter(({ status }) => status === "fulfilled").length, 1);
+      for (const trainer of trainers) trainer[Symbol.dispose]();
+      const late = model.use(frozenFp8());
+      model[Symbol.dispose]();
+      await assertRejects(() => late, Error);
+    }
+    assertEquals(bytes(), before);
   }));
 
 Deno.test("methods that do not train are refused, with those that do", () =>

@@ -55,20 +55,25 @@ function run(model: Model, method: Method): TrainerOptions {
   return { model, data: Dataset.from(ROWS), method, ...shape, onNotice: () => {} };
 }
 
-/** Overwrites an element of a tensor of a file, by its bits. */
-async function poke(path: string, name: string, index: number, bits: number): Promise<void> {
+/** Overwrites bytes of a tensor of a file. */
+async function poke(path: string, name: string, at: number, given: Uint8Array): Promise<void> {
   using file = await SafetensorsFile.open(path);
-  const values = await file.read(name);
+  const found = await file.read(name);
   const bytes = await Deno.readFile(path);
-  const at = bytes.length - file.tensors.values().reduce((sum, it) => sum + it.byteLength, 0);
-  let offset = at;
-  for (const [other, info] of [...file.tensors]) {
+  const tensors = [...file.tensors];
+  let offset = bytes.length - tensors.reduce((sum, [, { byteLength }]) => sum + byteLength, 0);
+  for (const [other, { byteLength }] of tensors) {
     if (other === name) break;
-    offset += info.byteLength;
+    offset += byteLength;
   }
-  assertEquals(bytes.subarray(offset, offset + values.length), values, "the place is right");
-  new DataView(bytes.buffer).setUint32(offset + 4 * index, bits, true);
+  assertEquals(bytes.subarray(offset, offset + found.length), found, "the place is right");
+  bytes.set(given, offset + at);
   await Deno.writeFile(path, bytes);
+}
+
+/** The bytes of an f32. */
+function bytesOf(value: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Float32Array.of(value).buffer);
 }
 
 Deno.test("a weight, a norm or an adapter with NaN or infinity is refused by name, under every method", async () => {
@@ -108,7 +113,7 @@ Deno.test("a weight, a norm or an adapter with NaN or infinity is refused by nam
     await readPeftAdapter(join(folder, "adapter"));
     const path = join(folder, "adapter", "adapter_model.safetensors");
     const name = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight";
-    await poke(path, name, 3, 0x7fffffff);
+    await poke(path, name, 12, Uint8Array.of(0xff, 0xff, 0xff, 0x7f));
     const read = readPeftAdapter(join(folder, "adapter"));
     await assertRejects(() => read, ModelError, `element 3 of its tensor "${name}" is NaN`);
     const { config } = await readPeftAdapter(join(folder, "adapter")).catch(() => ({
@@ -126,6 +131,39 @@ Deno.test("a weight, a norm or an adapter with NaN or infinity is refused by nam
     await assertRejects(write, ModelError, "as F32 as an element of it is NaN");
   });
 });
+
+Deno.test("codes of NaN and scales that are no positive numbers are refused by name", () =>
+  withModel(() => {}, async (folder, model) => {
+    await model.use(frozen("fp8"));
+    const saved = join(folder, "fp8");
+    const path = join(saved, "model.safetensors");
+    const load = async () => {
+      using coded = await Model.load(saved, { device, onNotice: () => {} });
+      await coded.use(frozen("fp8"));
+      await coded.use(falqon({ rank: 4, format: "int8" }));
+    };
+    const attempts: [string, number, Uint8Array, string][] = [
+      [Q, 55, Uint8Array.of(0xff), "as its element in row 1, column 3 is the code 0xff, NaN"],
+      ...[NaN, Infinity, 0, -1, 1e38].map((
+        value,
+      ): [string, number, Uint8Array, string] => [
+        `${Q}_scale`,
+        8,
+        bytesOf(value),
+        "as its value 2 is ",
+      ]),
+    ];
+    for (const [name, at, bytes, message] of attempts) {
+      await model.save(saved, { overwrite: true });
+      await load();
+      await poke(path, name, at, bytes);
+      const error = await assertRejects(load, ModelError);
+      assert(
+        error.message.includes(`Cannot use "${name}"`) && error.message.includes(message),
+        error.message,
+      );
+    }
+  }));
 
 Deno.test("a model whose loss is no number is told, not evaluated, trained or taken for the best", () => {
   // In range, but what it computes is not.
@@ -283,21 +321,56 @@ Deno.test("a learning rate that destroys a model ends in words, and nothing ruin
     }
   }));
 
+Deno.test("parameters that are no numbers are neither a checkpoint nor an adapter", () =>
+  withModel(() => {}, async (folder, model) => {
+    const outputDir = join(folder, "out");
+    using trainer = await Trainer.create({
+      ...run(model, lora({ rank: 2 })),
+      outputDir,
+      saveEvery: 100,
+    });
+    await trainer.train();
+    const [{ values }] = (await model.network()).parameters.segments;
+    device.write(values!, bytesOf(NaN), 8);
+    await Deno.remove(join(outputDir, "checkpoint-6"), { recursive: true });
+    const message = "Cannot write a checkpoint as the parameters have a value that is NaN";
+    await assertRejects(() => trainer.checkpoint(), TrainingError, message);
+    await assertRejects(() => trainer.save(join(folder, "adapter")), ModelError, "is NaN");
+    const left = [...Deno.readDirSync(outputDir)].map(({ name }) => name);
+    assert(!left.some((name) => name.startsWith("check")), `${left}`);
+    assert(!await exists(join(folder, "adapter", "adapter_model.safetensors")));
+  }));
+
 Deno.test("a model is lost where its losses stay at those of one that knows nothing", () => {
   const lost = (losses: number[], ending: boolean) => {
     const watch = new DivergenceWatch(512); // one that knows nothing has 6.24
     losses.forEach((loss, i) => watch.look([{ step: i + 1, loss, learningRate: 1 }], () => {}));
     return watch.error(ending, null)?.message ?? null;
   };
-  const bad = Array(19).fill(7.5);
+  const bad = Array(18).fill(7.5);
   assertEquals(lost([2.5, ...bad], false), null, "it may come back");
   assertEquals(
     lost([2.5, ...bad, 8], false),
-    "Cannot use the model after step 21 as its loss rose from 2.50 to 8.00, where a model that knows " +
+    "Cannot use the model after step 20 as its loss rose from 2.50 to 8.00, where a model that knows " +
       "nothing has 6.24: the learning rate (1.0) is too high for this model; start again with a lower one",
   );
   assert(lost([2.5, 2.4, 9, 8], true) !== null, "no step follows");
-  for (const kept of [[2.5], [9], [2.5, 4.4, 4.4], [6.3, 9, 9, 9, 9], [2.5, 9, 9, 4, 9, 3], []]) {
+  assert(lost([6.3, 14.2, 13.7, 12.3, 9.3, 19.8], true) !== null, "most are high");
+  assertEquals(
+    lost([2.5, ...Array(15).fill(9), ...Array(5).fill(3)], false),
+    null,
+    "it has come back",
+  );
+  for (
+    const kept of [[2.5], [9], [2.5, 4.4, 4.4], [6.3, 9, 9, 9, 9], [2.5, 9, 9, 4, 9, 3], [
+      2.5,
+      9,
+      9,
+      9,
+      9,
+      3,
+    ], []]
+  ) {
     assertEquals(lost(kept, true), null, `${kept}`);
   }
 });

@@ -1,10 +1,11 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FileError } from "../../src/errors.ts";
 import { copyFiles, fillFolder } from "../../src/inference/model_folder.ts";
 import { writeFileAtomically } from "../../src/io/atomic.ts";
 import { exists } from "../../src/io/exists.ts";
+import { expectWritable } from "../../src/io/writable.ts";
 import { findCheckpoint, listCheckpoints, restoreCheckpoint } from "../../src/train/checkpoint.ts";
 import { contentsOf, dryNetwork, type DryRun, dryRun } from "../support/dry_run.ts";
 import { withMemoryFolder } from "../support/io.ts";
@@ -191,6 +192,18 @@ Deno.test("a power cut while a model is saved leaves no folder that looks like o
       return Promise.resolve();
     });
     assert(models > 10, `${models}`);
+  }));
+
+Deno.test("asking whether a folder can be written leaves nothing, also on a full disk", () =>
+  withMemoryFolder(async (folder) => {
+    await expectWritable(join(folder, "deep/out"));
+    for (const operation of [0, 1]) {
+      using disk = new RecordedDisk(folder);
+      disk.failAt(operation);
+      const full = await assertRejects(() => expectWritable(join(folder, "out")), FileError);
+      assert(full.message.includes("the disk is full; free some space"), full.message);
+    }
+    assertEquals([...Deno.readDirSync(folder)], []);
   }));
 
 Deno.test("on a disk that is full at any moment a run ends in a sentence, and goes on when there is room", () =>

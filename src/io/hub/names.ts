@@ -58,7 +58,7 @@ export function isCommit(revision: string): boolean {
 
 /** Whether a path stays in the folder that it is joined to: a hub might say anything. */
 export function isSafePath(path: string): boolean {
-  return path !== "" && !/[\\:\0]/.test(path) &&
+  return path !== "" && !/[\\:\p{Cc}]/u.test(path) &&
     path.split("/").every((part) => part !== "" && part !== "." && part !== "..");
 }
 

@@ -40,6 +40,8 @@ export interface HubSettings extends Required<Omit<HubOptions, "token" | "signal
 
 /** The variable that names the user's folder. */
 const HOME = Deno.build.os === "windows" ? "USERPROFILE" : "HOME";
+/** Hubs without encryption that were told of: once is enough. */
+const told = new Set<string>();
 /** Addresses of this machine. */
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 const PUBLIC_HUB = "https://huggingface.co";
@@ -64,7 +66,8 @@ export async function hubSettings(options: HubOptions = {}): Promise<HubSettings
     );
   }
   const { protocol, hostname } = new URL(endpoint);
-  if (protocol === "http:" && !LOOPBACK.test(hostname)) {
+  if (protocol === "http:" && !LOOPBACK.test(hostname) && !told.has(endpoint)) {
+    told.add(endpoint);
     const what = token === null ? "what it sends" : "the access token, and what it sends,";
     onNotice(
       `the hub at ${endpoint} is reached without encryption: ${what} may be read or changed on the way`,

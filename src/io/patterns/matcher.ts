@@ -8,9 +8,13 @@
 import { type Dialect, parsePattern, type Pattern, type Place } from "./syntax.ts";
 
 /** Steps of one match: places of the text that a part looks at. Names of modules take some thousands. */
-const MOST_STEPS = 500_000;
+const MOST_STEPS = 100_000;
 /** Steps for a character that is looked for in a set. */
 const SET_STEPS = 8;
+
+/** Expressions that are kept parsed: more than a file has. */
+const KEPT = 4096;
+const PARSED = new Map<string, BoundedPattern>();
 
 /** The places of a text, of which those are marked that are reached. */
 type Places = Uint8Array;
@@ -38,6 +42,20 @@ export class BoundedPattern {
     const ends = match.ends(this.#pattern, match.only(0));
     return toEnd ? ends[match.length] === 1 : ends.includes(1);
   }
+}
+
+/**
+ * The same expression parsed once, however often it is asked for: each is matched with all modules.
+ *
+ * @throws {Error} as the constructor does.
+ */
+export function boundedPattern(source: string): BoundedPattern {
+  const known = PARSED.get(source);
+  if (known !== undefined) return known;
+  if (PARSED.size >= KEPT) PARSED.clear();
+  const pattern = new BoundedPattern(source);
+  PARSED.set(source, pattern);
+  return pattern;
 }
 
 class Match {
@@ -111,6 +129,14 @@ class Match {
       at = next;
     }
     const found = at.slice();
+    if (body.kind === "set" && most === Infinity) {
+      for (let i = 0; i < this.length; i++) {
+        if (found[i] === 0 || found[i + 1] === 1) continue;
+        this.#spend(SET_STEPS);
+        found[i + 1] = Number(body.has(this.#characters[i]));
+      }
+      return found;
+    }
     for (let count = least; count < most; count++) {
       const next = this.ends(body, at).map((reached, i) => reached && (found[i] ^ 1));
       if (!next.includes(1)) break;

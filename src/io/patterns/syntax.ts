@@ -310,7 +310,9 @@ class Parser {
 }
 
 function literal(character: string, options: Options): Pattern {
-  return setOf(escaped(character), options);
+  return options.fold
+    ? setOf(escaped(character), options)
+    : { kind: "set", has: (other) => other === character };
 }
 
 function setOf(source: string, options: Options): Pattern {

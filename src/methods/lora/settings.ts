@@ -5,7 +5,6 @@
  */
 
 import { checkBoolean, checkKnown, checkOneOf, refuseValue } from "../../checks.ts";
-import { OptionError } from "../../errors.ts";
 import type { PeftAdapter } from "../../io/peft.ts";
 import type { DenseType } from "../../layers/method.ts";
 import type { Precision } from "../../layers/operand.ts";

@@ -3,7 +3,7 @@
  * of modules match must be what it says.
  */
 
-import { PreTokenizer, SplitPreTokenizer } from "@huggingface/tokenizers";
+import { type PreTokenizer, SplitPreTokenizer } from "@huggingface/tokenizers";
 import { ModelError } from "../../../src/errors.ts";
 import { expectSafe } from "../../../src/io/patterns/judge.ts";
 import { BoundedPattern } from "../../../src/io/patterns/matcher.ts";
@@ -45,8 +45,8 @@ function runSafe(source: string): void {
 
 export const target: FuzzTarget<string> = {
   about: "regular expressions, run where they are judged safe",
-  cost: "cheap",
-  gate: 300,
+  cost: "dear",
+  gate: 100,
   prepare: () => ({
     make: (random) =>
       random.chance(0.3)

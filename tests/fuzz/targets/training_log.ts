@@ -20,7 +20,6 @@ const SOUND = LINES.map((line) => JSON.stringify(line) + "\n").join("");
 
 export const target: FuzzTarget<Uint8Array> = {
   about: "training_log.jsonl on resume",
-  refusesNothing: true,
   cost: "cheap",
   prepare(folder) {
     const sync = withoutSync();
@@ -35,7 +34,6 @@ export const target: FuzzTarget<Uint8Array> = {
       async run(bytes) {
         await Deno.writeFile(path, bytes);
         const told: string[] = [];
-        let notice: string | undefined;
         {
           using log = await TrainingLog.open(folder, STEP, (notice) => told.push(notice));
           await log.append([LINES[5]]);
@@ -47,7 +45,7 @@ export const target: FuzzTarget<Uint8Array> = {
         if (ofSteps.map(({ step }) => step).join() !== "1,2,3,4,5") {
           throw new Nonsense(`the log has the steps ${ofSteps.map(({ step }) => step)}`);
         }
-        [notice] = told;
+        const [notice] = told;
         if (told.length > 1) throw new Nonsense(`it is told ${told.length} times`);
         const isMissing = ofSteps.some(({ missing }) => missing);
         if (isMissing && told.length === 0) throw new Nonsense("a step is missing without a word");

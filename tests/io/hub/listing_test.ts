@@ -79,7 +79,19 @@ Deno.test("an answer of a hub that is none is refused, and names no file outside
   }));
 
 Deno.test("paths that leave the folder of a repository are not among its files", async () => {
-  const paths = ["../x", "/x", "a/../../x", "a//b", "a\\..\\x", "C:x", "a\0b", "", ".", "a/."];
+  const paths = [
+    "../x",
+    "/x",
+    "a/../../x",
+    "a//b",
+    "a\\..\\x",
+    "C:x",
+    "a\0b",
+    "a\nb",
+    "",
+    ".",
+    "a/.",
+  ];
   const list = [...paths.map((path) => ({ ...FILE, path })), FILE, { ...FILE, type: "directory" }];
   await using hub = serve({ sha: SHA }, list);
   const { files } = await listRepo(await hubSettings({ endpoint: hub.endpoint }), REPO);

@@ -81,6 +81,7 @@ Deno.test("an address without encryption is told of, but on this machine", async
   }
   assertEquals(notices, []);
   await hubSettings({ endpoint: "http://a.b", token: TOKEN, onNotice });
+  await hubSettings({ endpoint: "http://a.b", token: TOKEN, onNotice });
   await inEnvironment({ endpoint: "http://127.0.0.1.evil.org" }, "/nowhere", async () => {
     await hubSettings({ onNotice });
   });
