@@ -225,17 +225,25 @@ function checkIds(vocabulary: Vocabulary): void {
   }
 }
 
-/** Templates that put special tokens around a text: items, and the tokens that they name. */
+/** What puts special tokens around a text: templates and their items, and pairs of a token and its id. */
 function checkTemplates(processor: unknown, vocabulary: Vocabulary): void {
-  const ids = new Set(vocabulary.values());
   for (const step of stepsOf(processor, "post_processor")) {
+    for (const name of ["sep", "cls"]) {
+      const [token, id] = Array.isArray(step[name]) ? step[name] : [];
+      if (token !== undefined && vocabulary.get(token) !== id) {
+        throw wrong(`${name} in post_processor`, "a token and its id in vocab", step[name]);
+      }
+    }
     if (step.type !== "TemplateProcessing") continue;
     const named = step.special_tokens ?? {};
     if (!isJsonObject(named)) throw wrong("special_tokens", "an object of tokens", named);
     for (const [token, entry] of Object.entries(named)) {
-      const list = isJsonObject(entry) ? entry.ids : undefined;
-      const isKnown = Array.isArray(list) && list.every((id) => ids.has(id));
-      if (!isKnown) throw wrong(`${showJson(token)} in special_tokens`, "ids of tokens", entry);
+      const { ids, tokens = [token] } = isJsonObject(entry) ? entry : {};
+      const isKnown = Array.isArray(ids) && Array.isArray(tokens) && ids.length === tokens.length &&
+        ids.every((id, i) => id !== undefined && vocabulary.get(tokens[i]) === id);
+      if (!isKnown) {
+        throw wrong(`${showJson(token)} in special_tokens`, "tokens and their ids in vocab", entry);
+      }
     }
     for (const name of ["single", "pair"]) {
       const items = name === "pair" ? step.pair ?? [] : step.single;

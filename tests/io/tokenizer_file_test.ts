@@ -102,12 +102,15 @@ const REFUSED: [what: string, fields: Json, model?: Json][] = [
   }],
   ["a table as sentencepiece", charsmap([4, 0, 0, 0, 255, 255, 255, 255, 65, 0])],
   ["a table as sentencepiece", charsmap([0, 0, 0, 0])],
-  ["special_tokens must be ids of tokens", {
+  ["special_tokens must be tokens and their ids", {
     post_processor: {
       type: "TemplateProcessing",
       single: [],
       special_tokens: { a: { ids: [99] } },
     },
+  }],
+  ["sep in post_processor must be a token and its id in vocab", {
+    post_processor: { type: "BertProcessing", sep: ["<s>", 1000], cls: ["<s>", 1] },
   }],
   ["a template of sequences and of tokens", {
     post_processor: {
