@@ -5,6 +5,7 @@
  */
 
 import { FalqonError } from "../errors.ts";
+import type { Device } from "../gpu/device.ts";
 import { Chat } from "../inference/chat.ts";
 import type { GenerateOptions } from "../inference/generate.ts";
 import { expectConversations } from "../inference/prompt.ts";
@@ -56,7 +57,9 @@ export const chat: Command = command({
     for (;;) {
       const said = await readTurn(terminal);
       if (said === null || /^\/(exit|quit|bye)$/.test(said)) break;
-      if (said !== "" && !obey(said, chat, terminal)) await answer(chat, said, options, terminal);
+      if (said !== "" && !obey(said, chat, terminal)) {
+        await answer(chat, said, options, device, terminal);
+      }
     }
     return 0;
   },
@@ -106,6 +109,7 @@ async function answer(
   chat: Chat,
   said: string,
   options: GenerateOptions,
+  device: Device,
   terminal: Terminal,
 ): Promise<void> {
   const stop = new AbortController();
@@ -123,6 +127,7 @@ async function answer(
   } catch (error) {
     if (stop.signal.aborted) return terminal.stdout("\n");
     if (!(error instanceof FalqonError)) throw error;
+    device.check(); // a GPU that has failed, or is gone, fails in every turn
     // Such as a conversation that has become too long: the next one need not be.
     terminal.stderr(`error: ${error.message}; /reset begins a new conversation\n`);
   }

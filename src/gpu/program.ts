@@ -7,6 +7,7 @@
  * @module
  */
 
+import { DeviceError } from "../errors.ts";
 import {
   type BufferView,
   type ElementType,
@@ -102,6 +103,7 @@ export class Program implements Disposable {
    * Records one dispatch. An empty grid records nothing.
    *
    * @param grid workgroups in x, y, z
+   * @throws {DeviceError} beyond what the GPU takes in a dimension
    * @param cost the work it does, for {@linkcode Program.profile}: kernels bound by arithmetic give
    * `flops`
    */
@@ -116,7 +118,10 @@ export class Program implements Disposable {
     if (x * y * z === 0) return;
     const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
     if (Math.max(x, y, z) > limit) {
-      throw new RangeError(`Kernel ${kernel.name}: grid ${x}×${y}×${z} is over the limit ${limit}`);
+      throw new DeviceError(
+        `Cannot run kernel ${kernel.name} as its grid has ${x}×${y}×${z} workgroups and this GPU takes ` +
+          `${limit} in a dimension: reduce batchSize or sequenceLength, or take a smaller model`,
+      );
     }
     const paramsOffset = this.#paramsEnd;
     if (kernel.layout.params.length) {

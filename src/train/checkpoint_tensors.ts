@@ -5,9 +5,10 @@
  */
 
 import { createHash } from "node:crypto";
-import { FileError, OptionError } from "../errors.ts";
+import { FileError, OptionError, TrainingError } from "../errors.ts";
 import type { BufferView, Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
+import { findNotFinite } from "../io/finite.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "../io/safetensors.ts";
 import type { Network } from "../model/network.ts";
 
@@ -150,6 +151,7 @@ function tensorSources(
     const data = async function* () {
       const hash = createHash("sha256");
       for await (const bytes of bytesOfTensor()) {
+        if (FLOATS.includes(name)) expectNumbers(name, bytes);
         hash.update(bytes);
         yield bytes;
       }
@@ -159,7 +161,26 @@ function tensorSources(
   });
 }
 
-async function* readChunks(device: Device, view: BufferView): AsyncGenerator<Uint8Array> {
+/** What AdamW keeps: numbers in f32, in every method. */
+const FLOATS = ["parameters", "first_moments", "second_moments"];
+
+/** The last update of a run has no loss after it that would tell that it left the range of f32. */
+function expectNumbers(name: string, bytes: Uint8Array<ArrayBuffer>): void {
+  const outlier = findNotFinite(bytes, "F32");
+  if (outlier === null) return;
+  throw new TrainingError(
+    `Cannot write a checkpoint as the ${
+      name.replace("_", " ")
+    } have a value that is ${outlier.shown}: ` +
+      "the training diverged, so reduce the learning rate, and start again or resume from an earlier " +
+      "checkpoint",
+  );
+}
+
+async function* readChunks(
+  device: Device,
+  view: BufferView,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   for (let at = 0; at < view.size; at += CHUNK) {
     const size = Math.min(CHUNK, view.size - at);
     yield new Uint8Array(await device.read({ ...view, offset: view.offset + at, size }));

@@ -1,10 +1,11 @@
 /** `chat` and `generate` of conversations, and where prompts come from. */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { Chat, Model } from "../../mod.ts";
 import { main } from "../../src/cli/main.ts";
 import { device } from "../support/device.ts";
+import { breakAtSubmit } from "../support/fragile_device.ts";
 import { withFolder } from "../support/io.ts";
 import { TestTerminal } from "../support/terminal.ts";
 
@@ -123,4 +124,16 @@ Deno.test("conversations that cannot be answered are refused", () =>
       const { code, err } = await run(line, input);
       assert(code > 0 && err.includes(message), `${line}: ${err}`);
     }
+  }));
+
+Deno.test("chat ends where the GPU is lost, as every turn would fail", () =>
+  withFolder(async (folder) => {
+    await writeModel(folder);
+    using _ = breakAtSubmit(3);
+    const { code, err } = await run(`chat ${folder} ${GREEDY}`, "Hello\nHello\n");
+    assertEquals(code, 1);
+    assertMatch(
+      err,
+      /shows what else there is\.\nerror: Cannot continue as the GPU was lost \([^\n]*\n$/,
+    );
   }));

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { DeviceError } from "../../src/errors.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Kernel } from "../../src/gpu/kernel.ts";
 import { linearGrid, Program } from "../../src/gpu/program.ts";
@@ -97,8 +98,10 @@ Deno.test("an empty grid records nothing, one over the limit is refused", async 
   const limit = device.limits.maxComputeWorkgroupsPerDimension;
   assertThrows(
     () => program.dispatch(kernel, { x }, params, [1, limit + 1]),
-    RangeError,
-    `Kernel scale_add: grid 1×${limit + 1}×1 is over the limit ${limit}`,
+    DeviceError,
+    `Cannot run kernel scale_add as its grid has 1×${
+      limit + 1
+    }×1 workgroups and this GPU takes ${limit} in`,
   );
 });
 

@@ -38,7 +38,16 @@ function withModel(test: (folder: string) => Promise<void>): Promise<void> {
 }
 
 /** Where an attempt is lost. */
-type Moment = "load" | "create" | "start" | "step" | "evaluating" | "saving" | "save" | "never";
+type Moment =
+  | "load"
+  | "create"
+  | "start"
+  | "first"
+  | "step"
+  | "evaluating"
+  | "saving"
+  | "save"
+  | "never";
 
 /** One attempt, as a user of the library writes it. */
 async function attempt(
@@ -69,6 +78,7 @@ async function attempt(
     ...from,
   });
   if (moment === "start") device.break();
+  if (moment === "first") device.breaksAt = () => trainer.step === 2; // its log has a line
   if (moment === "evaluating" || moment === "saving") {
     device.breaksAt = () => trainer.activity === moment && trainer.step === 4;
   }
@@ -98,7 +108,16 @@ Deno.test("a run whose GPU is lost at any moment goes on from what is kept, bit 
   withModel(async (folder) => {
     await attempt(folder, join(folder, "whole"), {}, "never");
     const output = join(folder, "out");
-    const moments: Moment[] = ["load", "create", "start", "step", "evaluating", "saving", "save"];
+    const moments: Moment[] = [
+      "load",
+      "create",
+      "start",
+      "first",
+      "step",
+      "evaluating",
+      "saving",
+      "save",
+    ];
     const notices: string[] = [];
     const froms: object[] = [];
     await restartOnDeviceLost((from) => {
@@ -107,7 +126,17 @@ Deno.test("a run whose GPU is lost at any moment goes on from what is kept, bit 
     }, { onNotice: (notice) => notices.push(notice), pause: 0, restarts: 4 });
     assertEquals(await remains(output), await remains(join(folder, "whole")));
     const at = (step: number) => ({ resumeFrom: join(output, `checkpoint-${step}`) });
-    assertEquals(froms, [{}, {}, {}, { overwrite: true }, at(2), at(2), at(2), at(5)]);
+    assertEquals(froms, [
+      {},
+      {},
+      {},
+      { overwrite: true },
+      { overwrite: true },
+      at(2),
+      at(2),
+      at(2),
+      at(5),
+    ]);
     const lost = "the GPU was lost ";
     const device = "on a new device";
     const kept = (step: number) => `going on from "${at(step).resumeFrom}" ${device}`;
@@ -115,6 +144,7 @@ Deno.test("a run whose GPU is lost at any moment goes on from what is kept, bit 
       `${lost}before training: trying again ${device}, restart 1 of at most 4 from there`,
       `${lost}before training: trying again ${device}, restart 2 of at most 4 from there`,
       `${lost}after step 0: starting again at step 1 ${device}, restart 1 of at most 4 from there`,
+      `${lost}after step 2: starting again at step 1 ${device}, steps 1 to 2 are done again, restart 2 of at most 4 from there`,
       `${lost}after step 4: ${
         kept(2)
       }, steps 3 to 4 are done again, restart 1 of at most 4 from there`,

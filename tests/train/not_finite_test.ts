@@ -72,7 +72,7 @@ async function poke(path: string, name: string, at: number, given: Uint8Array): 
 }
 
 /** The bytes of an f32. */
-function bytesOf(value: number): Uint8Array {
+function bytesOf(value: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(Float32Array.of(value).buffer);
 }
 
@@ -319,6 +319,26 @@ Deno.test("a learning rate that destroys a model ends in words, and nothing ruin
       const message = `Cannot use learningRate ${learningRate}: give a`;
       await assertRejects(create, OptionError, message);
     }
+  }));
+
+Deno.test("parameters that are no numbers are neither a checkpoint nor an adapter", () =>
+  withModel(() => {}, async (folder, model) => {
+    const outputDir = join(folder, "out");
+    using trainer = await Trainer.create({
+      ...run(model, lora({ rank: 2 })),
+      outputDir,
+      saveEvery: 100,
+    });
+    await trainer.train();
+    const [{ values }] = (await model.network()).parameters.segments;
+    device.write(values!, bytesOf(NaN), 8);
+    await Deno.remove(join(outputDir, "checkpoint-6"), { recursive: true });
+    const message = "Cannot write a checkpoint as the parameters have a value that is NaN";
+    await assertRejects(() => trainer.checkpoint(), TrainingError, message);
+    await assertRejects(() => trainer.save(join(folder, "adapter")), ModelError, "is NaN");
+    const left = [...Deno.readDirSync(outputDir)].map(({ name }) => name);
+    assert(!left.some((name) => name.startsWith("check")), `${left}`);
+    assert(!await exists(join(folder, "adapter", "adapter_model.safetensors")));
   }));
 
 Deno.test("a model is lost where its losses stay at those of one that knows nothing", () => {

@@ -154,6 +154,22 @@ Deno.test("deltaGates and their gradients agree with the oracle, large inputs in
   }
 });
 
+Deno.test("deltaGates make no numbers of NaN, and none of NaN of numbers", async () => {
+  const bits = [0x7fc00000, 0x7fffffff, 0xffffffff, 0x42f00000, 0xc2f00000, 0xff7fffff]; // then ±120, the least
+  const heads = bits.length;
+  const values = new Float32Array(Uint32Array.from([...bits, ...bits]).buffer);
+  const columns = { a: 0, b: heads };
+  const { matrix: merged } = uploadMatrix(device, values, 1, 2 * heads);
+  const [aLog, dtBias] = [0, 1].map(() => uploadVector(device, new Float32Array(heads)).vector);
+  const gates = device.matrix(1, 2 * heads, "f32", "gates");
+  await runOnce(
+    device,
+    (program) => deltaGates(program, { heads, merged, columns, aLog, dtBias, gates }),
+  );
+  const got = [...await device.readMatrix(gates)].map((value) => Math.round(value));
+  assertEquals(got, [NaN, NaN, NaN, -120, -0, -0, NaN, NaN, NaN, 1, 0, 0]);
+});
+
 Deno.test("gatedNorm and its gradients agree with the oracle on odd shapes", async () => {
   for (const given of DELTA_NET_CASES) {
     const { valueHeads: heads, valueDim } = given.heads;

@@ -116,6 +116,17 @@ async function onGpu(device: Device, values: Float32Array, rows: number, cols: n
   return { codes, absmaxCodes, statistics, decoded };
 }
 
+Deno.test("a weight with a value that is not finite decodes to nothing but NaN", async () => {
+  for (const bits of [0x7fc00000, 0x7fffffff, 0xffffffff, 0x7f800000, 0xff800000]) {
+    const [rows, cols] = [3, 172];
+    const values = randomValues(rows * cols, 3);
+    new Uint32Array(values.buffer)[200] = bits;
+    const { decoded } = await onGpu(device, values, rows, cols);
+    const inside = decoded.filter((_, i) => i < rows * pitchOf(cols) && i % pitchOf(cols) < cols);
+    assert(!inside.some(Number.isFinite), bits.toString(16));
+  }
+});
+
 Deno.test("the GPU's NF4 codes are the CPU's, bit for bit, and decode to the same f16", async () => {
   const shapes = [[1, 1], [7, 44], [3, 172], [37, 64], [16, 8], [5, 1031], [70, 256], [300, 64]];
   for (const [rows, cols] of shapes) {
