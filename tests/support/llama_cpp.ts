@@ -30,7 +30,12 @@ export interface LlamaCppAnswer {
 const PROGRAM = `
 import { createInterface } from "node:readline";
 import { getLlama } from "node-llama-cpp";
-const llama = await getLlama({ gpu: false, build: "never", logLevel: "error" });
+const llama = await getLlama({
+  gpu: false,
+  build: "never",
+  logLevel: "error",
+  maxThreads: 1, // those that wait spin, which others pay for
+});
 for await (const line of createInterface({ input: process.stdin })) {
   const { path, ids = [], count = 0, texts = [] } = JSON.parse(line);
   const model = await llama.loadModel({ modelPath: path });
