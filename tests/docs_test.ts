@@ -67,7 +67,7 @@ async function sourcesOf(folder: string): Promise<string> {
 
 Deno.test("every command of every page is one that there is, with flags that it has", async () => {
   const { tasks } = JSON.parse(await Deno.readTextFile(join(root, "deno.json")));
-  const sources = await sourcesOf("bench");
+  const sources = await sourcesOf("bench") + await sourcesOf("scripts/trouble");
   let known = 0;
   for (const page of pages) {
     for (const line of await commandsOf(page)) {
@@ -77,7 +77,7 @@ Deno.test("every command of every page is one that there is, with flags that it 
       const task = line.match(/^(?:npx -y deno@2\.9\.6|deno) task (\w+)$/);
       const fuzz = line.match(/^deno task fuzz (\S+)/);
       const script = line.replace(/^\w+=\S+ /, "")
-        .match(/^deno run (?:-A|--no-lock| )+((?:bench|scripts)\/\w+\.ts)(.*)$/);
+        .match(/^deno run (?:-A|--no-lock| )+((?:bench|scripts)\/[\w/]+\.ts)(.*)$/);
       const tests = /^deno test -A /.test(line) ? line.match(/tests\/[\w/.]+/g) : null;
       if (CLI.test(own)) {
         expectKnown(own.replace(CLI, ""), where);
