@@ -91,7 +91,12 @@ export async function* readParquetRows(
       );
     }
   };
-  const metadata = await read(() => parquetMetadataAsync(buffer));
+  const metadata = await read(async () => {
+    // Its search for columns of geography never ends in some schemas that are damaged.
+    const found = await parquetMetadataAsync(buffer, { geoparquet: false });
+    checkSchema(found);
+    return found;
+  });
   const total = Number(metadata.num_rows);
   let first = 0;
   for (const group of metadata.row_groups) {
@@ -163,6 +168,12 @@ function levelsOf({ schema }: FileMetaData, path: readonly string[]): ChunkClaim
     at++;
   }
   return levels;
+}
+
+/** Makes sure that the elements of a schema say how many of those behind them are theirs. */
+function checkSchema({ schema }: FileMetaData): void {
+  const isTree = schema.every(({ num_children: count = 0 }) => count >= 0 && count < schema.length);
+  if (!isTree || afterTree(schema, 0) !== schema.length) throw new Error("its schema is no tree");
 }
 
 /** The element behind one and those in it. */

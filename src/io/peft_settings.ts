@@ -102,8 +102,8 @@ export function patternOf(
   }
   for (const [key, value] of entries) {
     if (!matchesEnd(fields, setting, key, module)) continue;
-    if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
-    throw fields.error(setting, "positive numbers by module");
+    if (typeof value === "number" && value >= 1e-30 && value <= 1e30) return value;
+    throw fields.error(setting, "positive numbers by module, from 1e-30 to 1e+30");
   }
 }
 

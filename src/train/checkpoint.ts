@@ -193,10 +193,8 @@ async function refuse(path: string, error: unknown): Promise<never> {
   const whole = error instanceof FileError ? await wholeBefore(path) : null;
   if (whole === null) throw error;
   throw new FileError(
-    `${
-      (error as FileError).message
-    }; or go on from the newest whole one before it, "${whole.path}", ` +
-      "by naming it or by resumeFallback",
+    `Cannot resume from "${path}" as it is damaged: go on from "${whole.path}", the newest whole one ` +
+      `before it, by naming that or by resumeFallback (${(error as FileError).message})`,
     { cause: error },
   );
 }

@@ -240,8 +240,10 @@ Deno.test("what cannot be resumed says why, and which checkpoint is whole", () =
     bytes[bytes.length - 5] ^= 0x40;
     await Deno.writeFile(tensors, bytes);
     const damaged = await assertRejects(() => resume(output), FileError, "the checksum of");
-    const older = `newest whole one before it, "${join(output, "checkpoint-3")}"`;
-    assert(damaged.message.includes(older), damaged.message);
+    const older =
+      `Cannot resume from "${join(output, "checkpoint-6")}" as it is damaged: go on from ` +
+      `"${join(output, "checkpoint-3")}", the newest whole one before it`;
+    assert(damaged.message.startsWith(older), damaged.message);
     await Deno.truncate(tensors, 1000);
     await assertRejects(() => resume(output), FileError, older);
     await Deno.remove(tensors);
