@@ -41,7 +41,7 @@ export interface ChatMessage {
 }
 
 /** What helps where there is no template, for messages of errors. */
-export const CHAT_TEMPLATE_HINT = "choose one by --chat-template (chatTemplate), which takes " +
+export const CHAT_TEMPLATE_HINT = "choose one by chatTemplate, which takes " +
   `${CHAT_TEMPLATE_NAMES.join(", ")} or a Jinja file`;
 
 /** What else than the messages a template is given. */

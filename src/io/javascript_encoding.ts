@@ -54,10 +54,13 @@ export function openJavaScript(
 /** Why the library cannot go on: in its words, or where JavaScript speaks, in others. */
 function reason(error: unknown): string {
   const isOwn = !(error instanceof TypeError || error instanceof RangeError);
-  return isOwn
-    ? (error as Error).message
-    : "some part of it is not of the form that it should have";
+  if (!isOwn) return "some part of it is not of the form that it should have";
+  const { message } = error as Error;
+  return message.length > SHOWN ? `${message.slice(0, SHOWN)}…` : message;
 }
+
+/** What is shown of a message that repeats what the file holds. */
+const SHOWN = 300;
 
 /** The special tokens of `tokenizer_config.json` that have no name of their own there. */
 function specialTokens(config: JsonFields): string[] {
@@ -77,9 +80,9 @@ export function encoded(
 ): number[] {
   if (text === "") return [];
   const { ids } = javascript.encode(text, { add_special_tokens: false });
-  // Tokenizers of whole words give what they do not know no id.
-  const given: readonly (number | undefined)[] = ids;
-  if (!given.includes(undefined)) return ids;
+  // Tokenizers of whole words give what they do not know no id, and others the one that they lack.
+  const given: readonly (number | undefined | null)[] = ids;
+  if (!given.includes(undefined) && !given.includes(null)) return ids;
   if (unknown === null) throw noToken(text);
   return given.map((id) => id ?? unknown);
 }

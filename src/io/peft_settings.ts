@@ -103,7 +103,7 @@ export function patternOf(
   for (const [key, value] of entries) {
     if (!matchesEnd(fields, setting, key, module)) continue;
     if (typeof value === "number" && value >= 1e-30 && value <= 1e30) return value;
-    throw fields.error(setting, "numbers from 1e-30 to 1e+30 by module");
+    throw fields.error(setting, "positive numbers by module, from 1e-30 to 1e+30");
   }
 }
 

@@ -37,6 +37,9 @@ export interface SafetensorsHeader {
  */
 export const MAX_HEADER_BYTES = 100_000_000;
 
+/** The most characters of a tensor's name. Published ones have less than 200. */
+export const MAX_NAME = 512;
+
 /** The length of the little-endian u64 in front of the header, which holds the header's length. */
 export const LENGTH_BYTES = 8;
 
@@ -90,6 +93,9 @@ export function parseSafetensorsHeader(
   const infos: TensorInfo[] = [];
   for (const [name, entry] of Object.entries(json)) {
     if (name === "__metadata__") continue;
+    if (name.length > MAX_NAME) {
+      throw fail(`a tensor's name has ${name.length} characters, and at most ${MAX_NAME} are read`);
+    }
     if (!isJsonObject(entry)) throw fail(`its header describes "${name}" as ${showJson(entry)}`);
     const { dtype, shape, data_offsets: offsets } = entry;
     if (!isDType(dtype)) {

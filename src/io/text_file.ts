@@ -40,7 +40,13 @@ export async function readTextFile(path: string, most: number = LARGEST_SETTINGS
   }
 }
 
-async function readBounded(path: string, most: number): Promise<Uint8Array<ArrayBuffer>> {
+/**
+ * Reads a file of bytes.
+ *
+ * @param most The most bytes that it may have.
+ * @throws {FileError} if it is missing, unreadable, no plain file, or larger.
+ */
+export async function readBounded(path: string, most: number): Promise<Uint8Array<ArrayBuffer>> {
   try {
     // Not by the open file: to open a pipe waits for somebody who writes into it.
     const { isFile, isDirectory, size } = await Deno.stat(path);

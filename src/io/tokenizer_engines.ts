@@ -81,8 +81,7 @@ export class Engines {
     const javascript = openJavaScript(rewritten as object, config, path);
     const native = wantsNative ? await nativeTokenizer(json) : "it was not asked for";
     if (typeof native === "string") expectMerges(json, path);
-    const { unk_token: unknownToken } = json.model as { unk_token?: string | null };
-    const unknown = javascript.token_to_id(unknownToken ?? "") ?? null;
+    const unknown = unknownId(json.model as Record<string, unknown>, javascript);
     const around = async (text: string, add: boolean) =>
       typeof native === "string"
         ? javascript.encode(text, { add_special_tokens: add }).ids.filter((id) => id !== undefined)
@@ -159,6 +158,15 @@ export class Engines {
   knownIds(text: string): number[] {
     return tried(this.javascript, text, this.#unknown);
   }
+}
+
+/** The id of the token for what is unknown: Unigram models have its place, others its spelling. */
+function unknownId(
+  { vocab, unk_id: place, unk_token: token }: Record<string, unknown>,
+  javascript: HuggingFaceTokenizer,
+): number | null {
+  const id = Array.isArray(vocab) ? place : javascript.token_to_id((token ?? "") as string);
+  return (id ?? null) as number | null;
 }
 
 /** Makes sure that a text can be encoded at once: in pieces it would have other tokens. */

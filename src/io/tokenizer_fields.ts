@@ -169,7 +169,9 @@ export function stepsOf(value: unknown, name: string): Json[] {
 export function expectPart(value: unknown, name: string): void {
   let growth = 1;
   for (const step of stepsOf(value, name)) {
-    const fields = PARTS[name].types[step.type as string] ?? {};
+    const { types } = PARTS[name];
+    if (!Object.hasOwn(types, step.type as string)) continue;
+    const fields = types[step.type as string];
     for (const [field, rule] of Object.entries(fields)) {
       const wanted = rule(step[field]);
       if (wanted !== null) {

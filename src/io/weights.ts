@@ -176,7 +176,9 @@ async function openShards(
       // A path would let an index from elsewhere read outside of its folder.
       if (typeof shard !== "string" || !/^[^.]/.test(shard) || shard !== basename(shard)) {
         throw new FileError(
-          `Cannot read "${indexPath}": it places "${tensor}" in ${showJson(shard)}, which is not ` +
+          `Cannot read "${indexPath}": it places ${showJson(tensor)} in ${
+            showJson(shard)
+          }, which is not ` +
             `the name of a file in its folder; fetch the index again`,
         );
       }
@@ -187,7 +189,9 @@ async function openShards(
       }
       if (!file.tensors.has(tensor)) {
         throw new FileError(
-          `Cannot find the tensor "${tensor}" in "${file.path}", where ${WEIGHTS_INDEX_FILE} ` +
+          `Cannot find the tensor ${
+            showJson(tensor)
+          } in "${file.path}", where ${WEIGHTS_INDEX_FILE} ` +
             `places it; fetch the shard and the index again`,
         );
       }

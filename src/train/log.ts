@@ -7,6 +7,7 @@
 import { dirname, join } from "node:path";
 import { makeFolder, syncFolder, writeAll, writeFileAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
+import { readBounded } from "../io/text_file.ts";
 import { toFileError } from "../io/file_error.ts";
 
 /** Name of the log in a run's folder. */
@@ -88,7 +89,7 @@ async function cut(
     return await writeLines(path, completed([], step));
   }
   if (step === null) return await writeLines(path, []);
-  const bytes = await Deno.readFile(path);
+  const bytes = await readBounded(path, Infinity);
   const lines = new TextDecoder().decode(bytes).split("\n").filter((line) => line !== "");
   const damage = damageOf(lines, step);
   if (damage !== null) {

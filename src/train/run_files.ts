@@ -9,6 +9,7 @@ import { type KeptCheckpoint, OptionError } from "../errors.ts";
 import { noticeOnConsole } from "../printable.ts";
 import { makeFolder, writeFileAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
+import { readBounded } from "../io/text_file.ts";
 import {
   checkpointFolder,
   findCheckpoint,
@@ -91,7 +92,7 @@ export class RunFiles implements Disposable {
     const [from, to] = [join(folder, LOG_FILE), join(outputDir, LOG_FILE)];
     if (resolve(folder) === resolve(outputDir) || await exists(to) || !await exists(from)) return;
     await makeFolder(outputDir);
-    await writeFileAtomically(to, await Deno.readFile(from));
+    await writeFileAtomically(to, await readBounded(from, Infinity));
   }
 
   /** Appends a held-out loss in a line of its own. */

@@ -171,7 +171,7 @@ Deno.test("without a template, the error names those to choose", async () => {
   assertStringIncludes(error.message, "row 7: it has messages, but the model has no chat template");
   assertStringIncludes(
     error.message,
-    "--chat-template (chatTemplate), which takes chatml, llama2,",
+    "choose one by chatTemplate, which takes chatml, llama2,",
   );
 });
 

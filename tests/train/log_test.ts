@@ -1,5 +1,6 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { join } from "node:path";
+import { FileError } from "../../src/errors.ts";
 import { LOG_FILE, TrainingLog } from "../../src/train/log.ts";
 import { withFolder } from "../support/io.ts";
 
@@ -67,4 +68,10 @@ Deno.test("a damaged log is kept, its hole is in the log, and it is said once", 
     assertEquals(gone.steps, ["1 missing", "2 missing", "3 missing", "4 missing", 5]);
     assertEquals(gone.told.length, 1);
     assert(gone.told[0].startsWith(`there is no "${path}"`), gone.told[0]);
+  }));
+
+Deno.test("a log that is no file is refused, and does not wait for somebody to write it", () =>
+  withFolder(async (folder) => {
+    await Deno.symlink("/dev/zero", join(folder, LOG_FILE));
+    await assertRejects(() => TrainingLog.open(folder, 4, () => {}), FileError, "no plain file");
   }));

@@ -26,6 +26,9 @@ export function problemOfHeader(header: string, dataLength: number): string | nu
       }
       continue;
     }
+    if (name.length > 512) {
+      return "a name of more than 512 characters, which is a limit of this package";
+    }
     if (entry.kind !== "object") return `${name} is no object`;
     const range = rangeOf(entry);
     if (typeof range === "string") return `${name}: ${range}`;
