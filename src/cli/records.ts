@@ -10,6 +10,7 @@ import type { Prompt } from "../inference/prompt.ts";
 import { EventFile, type Scalars } from "../io/event_file.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
+import { toFileError } from "../io/file_error.ts";
 import { readTextFile } from "../io/text_file.ts";
 import type { TrainingMetrics } from "../train/metrics.ts";
 import type { Trainer } from "../train/trainer.ts";
@@ -82,6 +83,7 @@ export class Records implements Disposable {
     const events = tensorboard === undefined ? null : await EventFile.open(tensorboard, { after });
     const records = new Records(from, events);
     try {
+      if (after === 0) await removeFile(join(from.output, SAMPLES_FILE)); // of the run before
       await records.#evaluated();
       await records.#sample();
       return records;
@@ -170,6 +172,15 @@ async function samplesBefore(path: string, step: number): Promise<SampleLine[]> 
   if (step === 0 || !await exists(path)) return [];
   const lines = (await readTextFile(path)).split("\n").filter((line) => line !== "");
   return lines.map((line) => JSON.parse(line) as SampleLine).filter((line) => line.step < step);
+}
+
+async function removeFile(path: string): Promise<void> {
+  if (!await exists(path)) return;
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    throw toFileError("remove", path, error);
+  }
 }
 
 /** The numbers of a step by names that other tools use, too. */

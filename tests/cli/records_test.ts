@@ -1,6 +1,7 @@
 /** Samples and event files of `train`: what they have, and that they change nothing. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { exists } from "../../src/io/exists.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand } from "../support/terminal.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
@@ -58,6 +59,9 @@ Deno.test("samples and events are written, resumed, and leave every bit of a run
     assertEquals(lines[1].prompt, "All\nof");
     assertEquals(lines[2].prompt, JSON.parse(messages));
     assert(lines.every(({ text }) => typeof text === "string"));
+    const plainAgain = await runCommand(`${train("sampled", 1)} --overwrite`);
+    assertEquals(plainAgain.code, 0, plainAgain.err);
+    assert(!await exists(`${folder}/sampled/samples.jsonl`), "texts of the run that was replaced");
     // Two runs of the command, so two files.
     const files = [...Deno.readDirSync(events)].map(({ name }) => name);
     assertEquals(files.filter((name) => name.startsWith("events.out.tfevents.")).length, 2);
