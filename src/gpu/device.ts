@@ -21,6 +21,7 @@ import {
 import { expectBindable, type GrowsWith, type SizedBuffer } from "./too_large.ts";
 import { upload } from "./upload.ts";
 import { throttledWait } from "./throttled_polling.ts";
+import { BufferOwner } from "./buffer_owner.ts";
 import { DeviceHealth } from "./health.ts";
 import { Kernel } from "./kernel.ts";
 import { KernelCache } from "./kernel_cache.ts";
@@ -45,9 +46,7 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
  * Device.free} or all at once by {@linkcode Device.destroy}: the garbage collector comes too late
  * for gigabytes.
  */
-export class Device implements Disposable, AsyncDisposable {
-  /** The WebGPU device. */
-  readonly gpu: GPUDevice;
+export class Device extends BufferOwner implements Disposable, AsyncDisposable {
   /** The adapter's description of itself. */
   readonly info: GPUAdapterInfo;
   /** The WebGPU implementation behind it. */
@@ -66,11 +65,6 @@ export class Device implements Disposable, AsyncDisposable {
   readonly matrixConfigs: readonly SubgroupMatrixConfig[];
   /** Which variant kernels and layers use where there are several. Tests and benches set it. */
   tuning: Tuning;
-  /** Bytes allocated in buffers now. */
-  allocatedBytes = 0;
-  /** The most bytes that were allocated in buffers at any one time. */
-  peakBytes = 0;
-  readonly #buffers = new Set<GPUBuffer>();
   readonly #kernels: KernelCache;
   readonly #health: DeviceHealth;
   #givenLimit = Infinity;
@@ -82,7 +76,7 @@ export class Device implements Disposable, AsyncDisposable {
     provider: Provider = "native",
     hasPackedDot = false,
   ) {
-    this.gpu = gpu;
+    super(gpu);
     this.info = info;
     this.provider = provider;
     this.isFallback = info.isFallbackAdapter === true;
@@ -160,39 +154,6 @@ export class Device implements Disposable, AsyncDisposable {
   /** Allocates a zeroed vector. */
   vector(length: number, type: ElementType, label: string, growsWith?: GrowsWith): Vector {
     return { ...this.allocate(length * ELEMENT_BYTES[type], label, growsWith), length, type };
-  }
-
-  /** Creates a buffer of any usage that this device owns. */
-  createBuffer(size: number, usage: GPUBufferUsageFlags, label: string): GPUBuffer {
-    const buffer = this.gpu.createBuffer({ size, usage, label });
-    this.#buffers.add(buffer);
-    this.allocatedBytes += size;
-    this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);
-    return buffer;
-  }
-
-  /**
-   * Runs what makes buffers, at once and not asynchronously. If it throws, those are freed that it had
-   * made: a constructor cannot, whose caller never gets the object.
-   */
-  allOrNothing<T>(make: () => T): T {
-    const before = new Set(this.#buffers);
-    try {
-      return make();
-    } catch (error) {
-      this.free(...this.#buffers.difference(before));
-      throw error;
-    }
-  }
-
-  /** Frees the buffers behind views; views of one buffer may be given together. */
-  free(...views: (BufferView | GPUBuffer | null | undefined)[]): void {
-    for (const view of views) {
-      const buffer = view && "buffer" in view ? view.buffer : view;
-      if (!buffer || !this.#buffers.delete(buffer)) continue;
-      this.allocatedBytes -= buffer.size;
-      buffer.destroy();
-    }
   }
 
   /** Writes bytes at `offset` (both multiples of 4) of a view. */
@@ -294,7 +255,7 @@ export class Device implements Disposable, AsyncDisposable {
    * than six seconds.
    */
   destroy(): void {
-    this.free(...this.#buffers);
+    this.freeAll();
     this.#health.close();
     this.gpu.destroy();
   }

@@ -314,3 +314,18 @@ Deno.test({
     await assertRejects(() => gone.finish(), DeviceLostError, words);
   },
 });
+
+Deno.test({
+  name: "dawn's memory that is used up is told as such",
+  ignore: !PACKAGE,
+  async fn() {
+    using device = await openNull(); // it has 512 MiB
+    const { bindingLimit } = device;
+    for (let bytes = 0; bytes < 2 ** 30; bytes += bindingLimit) {
+      device.allocate(bindingLimit, "much");
+    }
+    const words =
+      "Cannot continue as the GPU has no memory left, with 1073741824 bytes in buffers of";
+    await assertRejects(() => device.finish(), DeviceError, words);
+  },
+});
