@@ -100,6 +100,13 @@ const QWEN2: GgufArchitecture = {
   biases: ["qkv"],
   scalings: ["linear", "yarn"],
 };
+const MISTRAL3: GgufArchitecture = {
+  ...LLAMA,
+  name: "mistral3",
+  biases: [],
+  plainYarn: true,
+  queryScale: true,
+};
 const GRANITE: GgufArchitecture = {
   ...LLAMA,
   name: "granite",
@@ -114,6 +121,15 @@ const GEMMA: GgufArchitecture = {
   rootScale: true,
   head: "tied",
 };
+const GEMMA3: GgufArchitecture = {
+  ...GEMMA,
+  name: "gemma3",
+  norms: AROUND,
+  qkNorm: "head",
+  windows: "ownBase",
+  wideScaleAt: 62,
+  head: "either",
+};
 const OLMO2: GgufArchitecture = {
   ...QWEN2,
   name: "olmo2",
@@ -125,12 +141,13 @@ const OLMO2: GgufArchitecture = {
   windows: "unscaled",
 };
 
-/** By `model_type`. */
+/** By `model_type`; `gemma3` and `mistral3` are models of texts and images, whose text model is written. */
 export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
   llama: LLAMA,
   mistral: LLAMA,
   ministral: LLAMA,
-  ministral3: { ...LLAMA, name: "mistral3", biases: [], plainYarn: true, queryScale: true },
+  ministral3: MISTRAL3,
+  mistral3: MISTRAL3,
   smollm3: {
     ...LLAMA,
     name: "smollm3",
@@ -174,15 +191,8 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     windows: "alike",
     wideScaleAt: 46,
   },
-  gemma3_text: {
-    ...GEMMA,
-    name: "gemma3",
-    norms: AROUND,
-    qkNorm: "head",
-    windows: "ownBase",
-    wideScaleAt: 62,
-    head: "either",
-  },
+  gemma3: GEMMA3,
+  gemma3_text: GEMMA3,
   olmo2: OLMO2,
   olmo3: OLMO2,
 };
