@@ -92,6 +92,7 @@ Deno.test("counters of a position from before there were some begin at 0", async
     epoch: 0,
     drawn: 0,
     row: 0,
+    batch: 0,
     statistics: old as typeof position.statistics,
   };
   await collect(loader, from);
