@@ -9,7 +9,13 @@
 import { basename, dirname, join, resolve } from "node:path";
 import { FileError } from "../errors.ts";
 import { exists, mayRead, missingFolders } from "./exists.ts";
-import { bytesThatFitted, DiskFullError, isDiskFull, toFileError } from "./file_error.ts";
+import {
+  bytesThatFitted,
+  DiskFullError,
+  isDiskFull,
+  isUnsupported,
+  toFileError,
+} from "./file_error.ts";
 
 /** What an atomically written file holds: the bytes, the text, or a function that writes them. */
 export type FileContent = string | Uint8Array | ((file: Deno.FsFile) => Promise<void>);
@@ -208,7 +214,11 @@ export async function syncFolder(path: string): Promise<void> {
   // Windows cannot open a folder as a file, and commits renames by itself.
   if (Deno.build.os === "windows") return;
   using folder = await Deno.open(path);
-  await folder.sync();
+  try {
+    await folder.sync();
+  } catch (error) {
+    if (!isUnsupported(error)) throw error; // some network file systems keep names by themselves
+  }
 }
 
 /** The bytes of a file, or of all files below a folder; 0 where nothing is. */

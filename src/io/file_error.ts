@@ -25,6 +25,11 @@ export function isDiskFull(error: unknown): boolean {
   return ["ENOSPC", "EDQUOT"].includes(codeOf(error) ?? "") || isDiskFull(error.cause);
 }
 
+/** Whether the file system does not have an operation. */
+export function isUnsupported(error: unknown): boolean {
+  return ["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(codeOf(error) ?? "");
+}
+
 /** The disk is full. */
 export class DiskFullError extends FileError {
   override name = "FileError";

@@ -77,10 +77,10 @@ export class Engines {
     wantsNative: boolean,
   ): Promise<Engines> {
     const json = checkedTokenizer(file, path);
+    expectMerges(json, path);
     const { json: rewritten, unsupported } = forJavaScript(json);
     const javascript = openJavaScript(rewritten as object, config, path);
     const native = wantsNative ? await nativeTokenizer(json) : "it was not asked for";
-    if (typeof native === "string") expectMerges(json, path);
     const unknown = unknownId(json.model as Record<string, unknown>, javascript);
     const around = async (text: string, add: boolean) =>
       typeof native === "string"

@@ -137,7 +137,8 @@ function checkMerges({ merges, ...model }: Json): void {
 }
 
 /**
- * Makes sure that merges are of tokens that there are, as the native library does when it reads a file.
+ * Makes sure that merges are of tokens that there are. The native library checks that too, but ends the
+ * process where what they make is longer than any token.
  *
  * @param json What {@linkcode checkedTokenizer} gave.
  * @throws {ModelError} naming the merge.
@@ -149,7 +150,7 @@ export function expectMerges(json: Json, path: string): void {
   const has = (token: string) => Object.hasOwn(model.vocab as Json, token);
   for (const merge of model.merges) {
     const [left, right]: string[] = typeof merge === "string" ? merge.split(" ") : merge;
-    const whole = left + right.slice(prefix.length);
+    const whole = left + (prefix === "" ? right : right.slice(prefix.length));
     if (has(left) && has(right) && has(whole)) continue;
     const missing = [left, right, whole].find((token) => !has(token));
     throw new ModelError(

@@ -64,10 +64,7 @@ export async function expectTensors(
     !wanted.has(name) && !claimed.has(name) && !HARMLESS.test(name)
   );
   if (missing !== undefined) throw missingTensor(weights, missing, left);
-  for (const [name, shape] of wanted) {
-    // Matrices and vectors are checked where they are read.
-    if (shape.length > 2) expectShape(weights, name, shape);
-  }
+  for (const [name, shape] of wanted) if (shape.length > 0) expectShape(weights, name, shape);
   const claims = { plan, coded: quantization && matrices, toFile, notices: [] };
   const carried: string[] = [];
   let untied: Pick<ClaimedTensors, "plan" | "notices"> | null = null;
@@ -84,6 +81,8 @@ export async function expectTensors(
 function expectShape(weights: Weights, name: string, wanted: readonly number[]): void {
   const { shape } = weights.info(name);
   if (`${shape}` === `${wanted}`) return;
+  const isVector = wanted.length === 1 && (shape.length !== 2 || shape[0] === 1);
+  if (isVector && shape.reduce((a, b) => a * b, 1) === wanted[0]) return;
   throw new ModelError(
     `Cannot use "${name}" as its shape is [${shape}]: config.json asks for [${wanted}], so one of ` +
       "the two files belongs to another model",

@@ -73,6 +73,14 @@ Deno.test("inspect counts a head of its own although config.json ties it, and re
     const other = await runCommand(`inspect ${folder} ${flags}`);
     assertEquals(other.code, 1);
     assertMatch(other.err, /has no tensor "model.layers.0.self_attn.q_proj.bias"|bias/);
+
+    await Deno.writeTextFile(path, JSON.stringify({ ...config, intermediate_size: 48 }));
+    const wider = await runCommand(`inspect ${folder} ${flags}`);
+    assertEquals(wider.code, 1);
+    assertMatch(
+      wider.err,
+      /gate_proj.weight" as its shape is \[44,52\]: config.json asks for \[48,52\]/,
+    );
   }));
 
 Deno.test("inspect plans for the GPU that it is given", () =>

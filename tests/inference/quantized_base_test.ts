@@ -335,7 +335,7 @@ Deno.test("linear layers that the files leave unquantised stay so in the frozen 
       await saved.use(frozenFp8());
       await compare(saved, 2 ** -8);
       assertEquals(dense, wanted);
-      assertAlmostEquals(await saved.loss(sequence), loss, 0.02);
+      assertAlmostEquals(await saved.loss(sequence), loss, 0.03);
     },
     { unquantised: ["down_proj", "layers.0.self_attn.k_proj"] },
   ));

@@ -218,6 +218,23 @@ Deno.test("a full disk keeps the old content and says how much was written", asy
   }
 });
 
+Deno.test("a file system that cannot sync folders is written all the same; a sync that fails is an error", () =>
+  withFolder(async (folder) => {
+    const { sync } = Deno.FsFile.prototype;
+    let code = "EINVAL";
+    Deno.FsFile.prototype.sync = async function () {
+      if ((await this.stat()).isDirectory) throw Object.assign(new Error("sync"), { code });
+    };
+    try {
+      await writeFileAtomically(`${folder}/a`, "1");
+      code = "EIO";
+      await assertRejects(() => writeFileAtomically(`${folder}/b`, "2"), FileError, "sync");
+    } finally {
+      Deno.FsFile.prototype.sync = sync;
+    }
+    assertEquals(tree(folder).a, "1");
+  }));
+
 Deno.test("removeFolderAtomically removes a folder and what a killed removal left", () =>
   withFolder(async (folder) => {
     for (const name of ["a", "b"]) await writeFolderAtomically(`${folder}/${name}`, writer("1"));
