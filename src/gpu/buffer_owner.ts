@@ -15,6 +15,7 @@ export class BufferOwner {
   /** The most bytes that were allocated in buffers at any one time. */
   peakBytes = 0;
   readonly #buffers = new Set<GPUBuffer>();
+  readonly #freed = new WeakSet<GPUBuffer>();
 
   constructor(gpu: GPUDevice) {
     this.gpu = gpu;
@@ -49,8 +50,14 @@ export class BufferOwner {
       const buffer = view && "buffer" in view ? view.buffer : view;
       if (!buffer || !this.#buffers.delete(buffer)) continue;
       this.allocatedBytes -= buffer.size;
+      this.#freed.add(buffer);
       buffer.destroy();
     }
+  }
+
+  /** Whether a buffer is gone. */
+  isFreed(buffer: GPUBuffer): boolean {
+    return this.#freed.has(buffer);
   }
 
   /** Frees every buffer. */

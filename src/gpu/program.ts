@@ -267,6 +267,9 @@ export class Program implements Disposable {
         const view = bindings[name];
         if (!view) throw new TypeError(`Kernel ${kernel.name}: binding "${name}" was not given`);
         const { buffer, offset, size } = this.#resolved(view);
+        if (this.device.isFreed(buffer)) { // an error of the GPU's would be the device's for good
+          throw new TypeError(`Kernel ${kernel.name}: the buffer of "${name}" was freed meanwhile`);
+        }
         return { binding, resource: { buffer, offset, size } };
       }),
     });

@@ -97,7 +97,10 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
     onNotice: notice,
   });
   made.defer(() => model.release(network));
+  // Another trainer, made at the same time, may take the model at any wait.
+  const claim = new Claim(model, network);
   if (checkpoint) await restoreCheckpoint(checkpoint, network);
+  claim.expect();
   const rows = options.batchSize * options.sequenceLength;
   const { gradientCheckpointing: checkpointing } = options;
   network.reserve({ tokens: rows, training: true, checkpointing });
@@ -110,18 +113,23 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
     await initFromGradients(network, batches, rows, { seed, checkpointing, gradAccumSteps });
   }
   const totalSteps = await countSteps(source, options, date, notice, signal);
+  claim.expect();
   const { optimizer, updateStats } = options;
+  const recording = TrainingStep.create(network, rows, {
+    loss: CROSS_ENTROPY,
+    optimizer,
+    checkpointing,
+    updateStats,
+  });
   const step = made.use(
-    await TrainingStep.create(network, rows, {
-      loss: CROSS_ENTROPY,
-      optimizer,
-      checkpointing,
-      updateStats,
+    await recording.catch((error) => {
+      claim.expect();
+      throw error;
     }),
   );
   await model.device.finish();
   signal?.throwIfAborted();
-  new Claim(model, network).expect(); // another trainer, made at the same time, may have the model
+  claim.expect();
   made.move(); // nothing failed: all of it is the trainer's
   return {
     ...{ source, options, network, step, loader, totalSteps, fingerprints, lock, date },

@@ -58,7 +58,8 @@ function withNetwork(
   if (narrow) device.tuning = { ...tuning, f16Storage: { activations: true, gradients: true } };
   return withFolder(async (folder) => {
     // With heads of 16, q, k and v can be f16.
-    await writeTinyModel(folder, { config: narrow ? { head_dim: 16, ...config } : config });
+    const longer = { max_position_embeddings: 128, ...config };
+    await writeTinyModel(folder, { config: narrow ? { head_dim: 16, ...longer } : longer });
     using model = await Model.load(folder, { device });
     const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
     if (method.name !== "falqon" && network.parameters.list.length > 0) { // its adapters are written into W
