@@ -20,6 +20,8 @@ const LOST_NATS = 2;
 const IGNORANT_SHARE = 0.75;
 /** Steps of which most end a run whose model is lost. Losses that only overshoot come back before. */
 const LOST_STEPS = 20;
+/** Of fewer steps nobody knows whether they overshoot: their losses must be far worse than to know nothing. */
+const FEW_STEPS = 3;
 
 /** What is looked at of a step. */
 type Step = Pick<TrainingMetrics, "step" | "loss" | "learningRate">;
@@ -85,7 +87,8 @@ export class DivergenceWatch {
     const count = ending ? Math.min(STEPS, Math.floor(this.#seen / 2)) : LOST_STEPS;
     if (count < 1 || this.#seen < count || !this.isHigh) return null;
     const losses = this.#last.slice(-count).map(({ loss }) => loss).sort((a, b) => a - b);
-    if (losses[Math.floor((count - 1) / 2)] <= this.#bar) return null; // the median
+    const bar = count < FEW_STEPS ? Math.max(this.#bar, FACTOR * this.#ignorant) : this.#bar;
+    if (losses[Math.floor((count - 1) / 2)] <= bar) return null; // the median
     const { step, loss, learningRate } = this.#last.at(-1)!;
     return new TrainingError(
       `Cannot use the model after step ${step} as its loss rose from ${

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import {
@@ -456,4 +456,16 @@ Deno.test("a loss that rises without becoming infinite is noticed, once", () => 
   assert(notice.includes("(1.0e+6) is too high"), notice);
   assertEquals(told([6.3, 7, 8, 7.5, 7, 6.5, 5, 4, 9, 3, 2]), []);
   assertEquals(told([0.01, 0.2, 0.4, 0.3, 0.3, 0.2, 0.3]), []);
+});
+
+Deno.test("a run whose last losses are those of a lost model ends in an error; one of a few steps only far above", () => {
+  const ends = (losses: number[]) => {
+    const watch = new DivergenceWatch(512);
+    losses.forEach((loss, i) => watch.look([{ step: i + 1, loss, learningRate: 1e6 }], () => {}));
+    return watch.error(true, null)?.message ?? null;
+  };
+  assertEquals(ends([3.16, 5.17]), null); // above the first by 2 nats: it may only overshoot
+  assertMatch(ends([3.16, 17])!, /after step 2 as its loss rose from 3.16 to 17.00/);
+  assertMatch(ends([3.16, 4, 4.5, 5.4, 5.3, 5.2])!, /after step 6/);
+  assertEquals(ends([3.16, 5.4, 5.3, 5.2, 4.5, 4]), null);
 });
