@@ -50,8 +50,10 @@ export function checkLabels(labels: ArrayLike<number>, model: Vocabulary): void 
     const label = labels[i];
     if (Number.isInteger(label) && label < model.config.vocabSize) continue;
     throw new DataError(
-      `Cannot use label ${label} at position ${i} as the model has ${model.config.vocabSize} tokens: ` +
-        `give a whole number below that, or ${IGNORED} to ignore the token`,
+      `Cannot use ${
+        showToken(label, model.tokenizer)
+      } at position ${i} of the labels as the model ` +
+        `has ${model.config.vocabSize} tokens: give a whole number below that, or ${IGNORED} to ignore the token`,
     );
   }
 }

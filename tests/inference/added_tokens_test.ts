@@ -39,7 +39,7 @@ Deno.test("tokens without a row in the embedding are said, and refused where the
     await refused(() => model.logits([3, 261]), 'token id 261 ("<image>") at position 1');
     await refused(() => model.logits([3, 999]), "tokenise with the model's own tokenizer");
     const sequence = { inputIds: [3, 4, 5], labels: [3, 4, 261] };
-    await refused(() => model.loss(sequence), '("<image>") at position 1 of the targets');
+    await refused(() => model.loss(sequence), '("<image>") at position 2 of the labels');
     await refused(() => model.lossAndGradients(sequence), '("<image>")');
 
     const data = join(folder, "data.jsonl");

@@ -281,7 +281,8 @@ Deno.test("sequences and rows beyond the context, and ids and labels that are no
     }
     for (const label of [1.5, NaN, 269, -100.5, Infinity]) {
       const labelled = { inputIds: [4, 5, 6], labels: [4, 5, label] };
-      const message = `Cannot use label ${label} at position 2 as the model has 269 tokens`;
+      const message =
+        `Cannot use token id ${label} at position 2 of the labels as the model has 269 tokens`;
       await assertRejects(() => model.loss(labelled), DataError, message);
       await assertRejects(() => model.lossAndGradients(labelled), DataError, message);
     }
