@@ -1012,7 +1012,8 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, factor: f16, pl
   }
   let at = eight + vec4<u32>(
     start_of(brought, tokens.x), start_of(brought, tokens.y), start_of(brought, tokens.z), start_of(brought, tokens.w));
-  var next = load_eights(brought.source, at);
+  var next = array<Eight, 4>();
+  if (HEAD_DIM % 32u == 0u || eight < HEAD_EIGHTS) { next = load_eights(brought.source, at); }
   for (var step = 0u; step < params.steps; step += 1u) {
     workgroupBarrier();
     //! for c,half,parts in 0,0,xy 1,0,zw 2,1,xy 3,1,zw
