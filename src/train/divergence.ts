@@ -21,7 +21,7 @@ const IGNORANT_SHARE = 0.75;
 /** Steps of which most end a run whose model is lost. Losses that only overshoot come back before. */
 const LOST_STEPS = 20;
 /** Of fewer steps nobody knows whether they overshoot: their losses must be far worse than to know nothing. */
-const FEW_STEPS = 3;
+const FEW_STEPS = 2;
 
 /** What is looked at of a step. */
 type Step = Pick<TrainingMetrics, "step" | "loss" | "learningRate">;
