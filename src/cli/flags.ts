@@ -71,7 +71,8 @@ export function names(placeholder: string, ...words: Words): Flag<string[]> {
 
 /** Texts: the flag may be given several times, and each adds one. */
 export function texts(placeholder: string, ...words: Words): Flag<string[]> {
-  return collecting(text(placeholder, ...words));
+  const read = (value: unknown) => typeof value === "string" && value !== "" ? value : undefined;
+  return collecting(flag(placeholder, words, "a text that is not empty", read));
 }
 
 function collecting({ read, ...one }: Flag<string>): Flag<string[]> {

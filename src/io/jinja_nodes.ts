@@ -94,5 +94,6 @@ export function isControl(error: unknown): error is Error & { written?: string }
 export function nameOf(node: Node): string {
   if (node.type === "Identifier") return String(node.value);
   if (node.type === "MemberExpression") return `${nameOf(node.object)}.${nameOf(node.property)}`;
-  return "value" in node ? String(node.value) : "the value";
+  const isSpelled = "value" in node && typeof node.value !== "object"; // an operator's is a token
+  return isSpelled ? String(node.value) : "the value";
 }

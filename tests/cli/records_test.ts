@@ -76,6 +76,7 @@ Deno.test("samples that cannot be made are refused before anything is loaded", (
     const wrong: readonly [string, string][] = [
       ["--sample-every 2", "Cannot use --sample-every as there is nothing to continue"],
       ["--sample-prompt a --sample-every 0", "Cannot use --sample-every 0"],
+      ["--sample-prompt=", '--sample-prompt has the value [""]: give a text that is not empty'],
       [`--sample-messages ${folder}/none.json`, "there is no such file"],
     ];
     for (const [flags, words] of wrong) {
