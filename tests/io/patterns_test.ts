@@ -34,6 +34,7 @@ const SAME = [
   "\\w+-\\d\\B",
   ".+\\nc",
   "(a+)+$",
+  "(a{2}+)+$", // braces know no possessive form
   "()*a",
   "[\\d\\-x]+_",
   "[^\\W\\d]+$",

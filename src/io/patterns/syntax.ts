@@ -124,7 +124,10 @@ class Parser {
       ? [Number(low || 0), high !== "" ? Number(high) : comma ? Infinity : Number(low)]
       : [text === "+" ? 1 : 0, text === "?" ? 1 : Infinity];
     if (least > most) throw new Error(`${text} has its bounds the wrong way round`);
-    const [lazy, atomic] = [this.#take("?"), this.#take("+")];
+    const lazy = this.#take("?");
+    // Behind braces Oniguruma, and the library in JavaScript, take a + for a repetition of its own.
+    const isPossessive = text[0] !== "{" || this.#dialect === "python";
+    const atomic = isPossessive && this.#take("+");
     return { least, most, lazy, atomic };
   }
 

@@ -1,5 +1,6 @@
 /** Files of tokenizers: types, ids, patterns, loops without an end. */
 
+import { isJsonObject } from "../../../src/io/json.ts";
 import { mutateJson } from "../frame/mutate_json.ts";
 import { mutateText } from "../frame/mutate_text.ts";
 import type { FuzzTarget } from "../frame/target.ts";
@@ -15,11 +16,10 @@ export const target: FuzzTarget<unknown> = {
       const json = mutateJson(random, TOKENIZERS);
       if (!random.chance(0.2)) return json;
       const Regex = mutateText(random, PATTERNS, PATTERN_PIECES);
-      const text = JSON.stringify(json).replace(
-        /"pattern":\{[^{}]*\}/,
-        () => JSON.stringify({ pattern: { Regex } }).slice(1, -1),
+      return JSON.parse(
+        JSON.stringify(json),
+        (key, value) => key === "pattern" && isJsonObject(value) ? { Regex } : value,
       );
-      return JSON.parse(text);
     },
     run: (json) => tryTokenizer(json, false),
     show: (json) => JSON.stringify(json),
