@@ -34,7 +34,6 @@ const SAME = [
   "\\w+-\\d\\B",
   ".+\\nc",
   "(a+)+$",
-  "(a{2}+)+$", // braces know no possessive form
   "()*a",
   "[\\d\\-x]+_",
   "[^\\W\\d]+$",
@@ -145,6 +144,7 @@ Deno.test("expressions that could keep an engine busy are refused, by why", () =
     ["(?=(a+)+$)x", many],
     ["(\\s+|x)+(?!\\S)", many],
     ["(?:\\p{N}{1,3})+(?=\\p{L})", many],
+    ["(a{2}+)+$", many], // braces know no possessive form
     ["(?:a?){30}a{30}", "too many ways"],
     ["(a?){99}b", "too many ways"],
     ["[\\s\\S]*\\u0000", "words and spaces"],
