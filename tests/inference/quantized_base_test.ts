@@ -327,6 +327,8 @@ Deno.test("linear layers that the files leave unquantised stay so in the frozen 
       assertEquals(dense, wanted);
       assertEquals(notices, []);
       const loss = await model.loss(sequence);
+      // Activations in f16, as on GPUs, add their own rounding.
+      const tolerance = device.tuning.f16Storage.activations ? 0.03 : 0.02;
       const written = join(folder, "out");
       assertEquals(await model.save(written), { rounded: true });
       using saved = await Model.load(written, { device });
@@ -335,7 +337,7 @@ Deno.test("linear layers that the files leave unquantised stay so in the frozen 
       await saved.use(frozenFp8());
       await compare(saved, 2 ** -8);
       assertEquals(dense, wanted);
-      assertAlmostEquals(await saved.loss(sequence), loss, 0.03);
+      assertAlmostEquals(await saved.loss(sequence), loss, tolerance);
     },
     { unquantised: ["down_proj", "layers.0.self_attn.k_proj"] },
   ));
