@@ -37,12 +37,10 @@ export class DivergenceWatch {
   /** The loss of a model that knows nothing. */
   readonly #ignorant: number;
   #first: number | null = null;
-  #recent: number[] = [];
   /** The lowest mean of {@linkcode STEPS} losses. */
   #best = Infinity;
   #told = false;
-  /** Steps looked at, and the last ones of them. */
-  #seen = 0;
+  /** The last {@linkcode LOST_STEPS} steps. */
   #last: Step[] = [];
 
   /** @param vocabSize Tokens that the model tells apart. */
@@ -53,11 +51,11 @@ export class DivergenceWatch {
   /** Looks at the next steps. */
   look(steps: readonly Step[], onNotice: (notice: string) => void): void {
     for (const { step, loss, learningRate } of steps) {
-      this.#count({ step, loss, learningRate });
-      this.#recent = [...this.#recent, loss].slice(-STEPS);
-      if (this.#recent.length < STEPS) continue;
-      const now = this.#recent.reduce((sum, loss) => sum + loss, 0) / STEPS;
-      const before = Math.min(this.#first!, this.#best);
+      const first = this.#first ??= loss; // that of the model before training
+      this.#last = [...this.#last, { step, loss, learningRate }].slice(-LOST_STEPS);
+      if (this.#last.length < STEPS) continue;
+      const now = this.#last.slice(-STEPS).reduce((sum, { loss }) => sum + loss, 0) / STEPS;
+      const before = Math.min(first, this.#best);
       this.#best = Math.min(this.#best, now);
       if (this.#told || now < Math.max(FACTOR * before, before + NATS)) continue;
       this.#told = true;
@@ -84,8 +82,9 @@ export class DivergenceWatch {
    * @param checkpoint The newest checkpoint; null for none.
    */
   error(ending: boolean, checkpoint: string | null): TrainingError | null {
-    const count = ending ? Math.min(STEPS, Math.floor(this.#seen / 2)) : LOST_STEPS;
-    if (count < 1 || this.#seen < count || !this.isHigh) return null;
+    const seen = this.#last.length;
+    const count = ending ? Math.min(STEPS, Math.floor(seen / 2)) : LOST_STEPS;
+    if (count < 1 || seen < count || !this.isHigh) return null;
     const losses = this.#last.slice(-count).map(({ loss }) => loss).sort((a, b) => a - b);
     const bar = count < FEW_STEPS ? Math.max(this.#bar, FACTOR * this.#ignorant) : this.#bar;
     if (losses[Math.floor((count - 1) / 2)] <= bar) return null; // the median
@@ -102,12 +101,6 @@ export class DivergenceWatch {
           ? "start again with a lower one"
           : `give a lower one, and start again or resume from "${checkpoint}"`),
     );
-  }
-
-  #count(step: Step): void {
-    this.#seen++;
-    this.#first ??= step.loss; // that of the model before training
-    this.#last = [...this.#last, step].slice(-LOST_STEPS);
   }
 
   /** Losses above are those of a model that is lost. */

@@ -49,21 +49,30 @@ async function startRun(
   return start([...line.split(" "), ...more]);
 }
 
+/** Sends signals to a run at its fifth step, and waits for its end. */
+async function signalled(
+  child: Deno.ChildProcess,
+  ...signals: Deno.Signal[]
+): Promise<{ err: string; code: number }> {
+  let sent = false;
+  const [, err, { code }] = await Promise.all([
+    gather(child.stdout),
+    gather(child.stderr, (text) => {
+      if (sent || !text.includes("step 5/")) return;
+      sent = true;
+      for (const signal of signals) child.kill(signal);
+    }),
+    child.status,
+  ]);
+  return { err, code };
+}
+
 for (const [signal, wanted] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
   Deno.test(`${signal} ends training after a step with a checkpoint, from which it goes on`, () =>
     withFolder(async (folder) => {
       const output = join(folder, "out");
       const child = await startRun(folder, output, []);
-      let sent = false;
-      const [, err, { code }] = await Promise.all([
-        gather(child.stdout),
-        gather(child.stderr, (text) => {
-          if (sent || !text.includes("step 5/")) return;
-          sent = true;
-          child.kill(signal);
-        }),
-        child.status,
-      ]);
+      const { err, code } = await signalled(child, signal);
       assertEquals(code, wanted, err);
       const [, step] = err.match(/interrupted after step (\d+): go on with --resume-from/)!;
       assert(await exists(join(output, `checkpoint-${step}`)), err);
@@ -81,17 +90,7 @@ Deno.test("a second signal ends the process at once", () =>
     const output = join(folder, "out");
     // Between two looks at the clock the process has both.
     const child = await startRun(folder, output, ["--eval-data", join(folder, "data.jsonl")]);
-    let sent = false;
-    const [, err, { code }] = await Promise.all([
-      gather(child.stdout),
-      gather(child.stderr, (text) => {
-        if (sent || !text.includes("step 5/")) return;
-        sent = true;
-        child.kill("SIGTERM");
-        child.kill("SIGINT");
-      }),
-      child.status,
-    ]);
+    const { err, code } = await signalled(child, "SIGTERM", "SIGINT");
     assert(code === 130 || code === 143, `${code}: ${err}`);
     assert(!err.includes("interrupted after step"), err);
   }));

@@ -14,11 +14,8 @@ import {
   readPeftAdapter,
   Trainer,
 } from "../../mod.ts";
-import { frozenFp8 } from "../../src/methods/falqon/falqon.ts";
-import { frozen } from "../../src/methods/frozen.ts";
-import { activationTypes } from "../../src/model/activation_types.ts";
-import { CachedText } from "../../src/model/cached_text.ts";
-import { device, expectAllFreed } from "../support/device.ts";
+import { expectDecodedAsLogits } from "../support/decoded_tokens.ts";
+import { device } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { GEMMA4, GEMMA4_E, writeTinyModel } from "../support/tiny_model.ts";
 
@@ -94,24 +91,7 @@ for (const [family, config] of Object.entries({ "dense": GEMMA4, "E": GEMMA4_E }
     withFolder(async (folder) => {
       // Heads of whole vectors, which f16 needs.
       await writeTinyModel(folder, { config: { ...config, head_dim: 16, global_head_dim: 24 } });
-      for (const [method, type] of [[frozen(), "f32"], [frozenFp8(), "f16"]] as const) {
-        const f16Storage = { activations: type === "f16", gradients: false };
-        device.tuning = { ...device.tuning, f16Storage };
-        await using _ = expectAllFreed();
-        using model = await Model.load(folder, { device });
-        const network = await model.adapt(method, { random: () => 0 });
-        assertEquals(activationTypes(network.blocks).rotated, type);
-        // So few rows of memory take the prompt in groups.
-        network.reserve({ tokens: 9, training: false, checkpointing: false });
-        const want = await model.logits(IDS);
-        using text = new CachedText(network, IDS.length);
-        await text.append(IDS.slice(0, 19));
-        for (let t = 18; t < IDS.length; t++) {
-          if (t > 18) await text.append([IDS[t]]);
-          const row = want.subarray(t * model.config.vocabSize, (t + 1) * model.config.vocabSize);
-          assertEquals(await text.logits(), row, `token ${t}`);
-        }
-      }
+      await expectDecodedAsLogits(folder, IDS);
     }));
 }
 

@@ -12,11 +12,8 @@ import {
   readPeftAdapter,
   Trainer,
 } from "../../mod.ts";
-import { activationTypes } from "../../src/model/activation_types.ts";
-import { CachedText } from "../../src/model/cached_text.ts";
-import { frozenFp8 } from "../../src/methods/falqon/falqon.ts";
-import { frozen } from "../../src/methods/frozen.ts";
-import { device, expectAllFreed } from "../support/device.ts";
+import { expectDecodedAsLogits } from "../support/decoded_tokens.ts";
+import { device } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
@@ -28,26 +25,7 @@ const Q_NORM = "model.layers.1.self_attn.q_norm.weight";
 Deno.test("the logits of every token that follows are those of logits(), bit for bit, in f32 and f16", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder, { config: QWEN3 });
-    for (const [method, type] of [[frozen(), "f32"], [frozenFp8(), "f16"]] as const) {
-      device.tuning = {
-        ...device.tuning,
-        f16Storage: { activations: type === "f16", gradients: false },
-      };
-      await using _ = expectAllFreed();
-      using model = await Model.load(folder, { device });
-      const network = await model.adapt(method, { random: () => 0 });
-      assertEquals(activationTypes(network.blocks).rotated, type);
-      // So few rows of memory take the prompt in groups.
-      network.reserve({ tokens: 9, training: false, checkpointing: false });
-      const want = await model.logits(IDS);
-      using text = new CachedText(network, IDS.length);
-      await text.append(IDS.slice(0, 19));
-      for (let t = 18; t < IDS.length; t++) {
-        if (t > 18) await text.append([IDS[t]]);
-        const row = want.subarray(t * model.config.vocabSize, (t + 1) * model.config.vocabSize);
-        assertEquals(await text.logits(), row, `token ${t}`);
-      }
-    }
+    await expectDecodedAsLogits(folder, IDS);
   }));
 
 const TRAINED: Record<string, Method> = {

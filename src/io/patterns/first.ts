@@ -7,23 +7,6 @@
 import type { Has } from "./sets.ts";
 import type { Pattern } from "./syntax.ts";
 
-/** Whether a part can match nothing. */
-export function isNullable(pattern: Pattern): boolean {
-  switch (pattern.kind) {
-    case "set":
-      return false;
-    case "place":
-    case "look":
-      return true;
-    case "sequence":
-      return pattern.parts.every(isNullable);
-    case "choice":
-      return pattern.options.some(isNullable);
-    case "repeat":
-      return pattern.least === 0 || isNullable(pattern.body);
-  }
-}
-
 /** The characters of the shortest text that a part matches. */
 export function shortestOf(pattern: Pattern): number {
   switch (pattern.kind) {
@@ -39,6 +22,11 @@ export function shortestOf(pattern: Pattern): number {
     case "repeat":
       return pattern.least * shortestOf(pattern.body);
   }
+}
+
+/** Whether a part can match nothing. */
+export function isNullable(pattern: Pattern): boolean {
+  return shortestOf(pattern) === 0;
 }
 
 /** Whether there are texts that a part does not match. */
@@ -74,6 +62,11 @@ export function firstOf(pattern: Pattern): Has[] {
     case "repeat":
       return firstOf(pattern.body);
   }
+}
+
+/** The same with what follows the part, which begins where the part is nothing. */
+export function firstBefore(pattern: Pattern, follow: readonly Has[]): Has[] {
+  return isNullable(pattern) ? [...firstOf(pattern), ...follow] : firstOf(pattern);
 }
 
 /** All sets of characters that a part takes. */

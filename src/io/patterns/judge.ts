@@ -15,7 +15,15 @@
  * @module
  */
 
-import { areDisjoint, charactersOf, firstOf, isNullable, mayFail, shortestOf } from "./first.ts";
+import {
+  areDisjoint,
+  charactersOf,
+  firstBefore,
+  firstOf,
+  isNullable,
+  mayFail,
+  shortestOf,
+} from "./first.ts";
 import type { Has } from "./sets.ts";
 import { parsePattern, type Pattern } from "./syntax.ts";
 
@@ -99,7 +107,7 @@ class Judge {
         for (const [i, part] of [...pattern.parts.entries()].reverse()) {
           found.unshift(...this.loops(part, behind, mayBe, isRare || (rare >= 0 && rare < i)));
           behind ||= mayFail(part);
-          mayBe = isNullable(part) ? [...firstOf(part), ...mayBe] : firstOf(part);
+          mayBe = firstBefore(part, mayBe);
         }
         return found;
       }
@@ -157,14 +165,12 @@ function isClear(pattern: Pattern, follow: readonly Has[]): boolean {
       let mayBe = follow;
       return pattern.parts.toReversed().every((part) => {
         const clear = isClear(part, mayBe);
-        mayBe = isNullable(part) ? [...firstOf(part), ...mayBe] : firstOf(part);
+        mayBe = firstBefore(part, mayBe);
         return clear;
       });
     }
     case "choice": {
-      const firsts = pattern.options.map((option) =>
-        isNullable(option) ? [...firstOf(option), ...follow] : firstOf(option)
-      );
+      const firsts = pattern.options.map((option) => firstBefore(option, follow));
       return areApart(firsts) && pattern.options.every((option) => isClear(option, follow));
     }
     case "repeat": {

@@ -5,9 +5,13 @@
  * @module
  */
 
-import { JsonFields } from "../../../src/io/json.ts";
+import { isJsonObject, JsonFields } from "../../../src/io/json.ts";
 import { Engines } from "../../../src/io/tokenizer_engines.ts";
+import { mutateJson } from "../frame/mutate_json.ts";
+import { mutateText } from "../frame/mutate_text.ts";
+import type { FuzzRandom } from "../frame/random.ts";
 import { Nonsense } from "../frame/target.ts";
+import { PATTERN_PIECES, PATTERNS } from "./patterns.ts";
 
 type Json = Record<string, unknown>;
 
@@ -174,6 +178,17 @@ const TEXTS = [
   "the ".repeat(50) + "1".repeat(200),
 ];
 const config = new JsonFields({}, "tokenizer_config.json");
+
+/** One of the files, changed; some with a regular expression that nobody wrote in place of theirs. */
+export function mutateTokenizer(random: FuzzRandom): unknown {
+  const json = mutateJson(random, TOKENIZERS);
+  if (!random.chance(0.2)) return json;
+  const Regex = mutateText(random, PATTERNS, PATTERN_PIECES);
+  return JSON.parse(
+    JSON.stringify(json),
+    (key, value) => key === "pattern" && isJsonObject(value) ? { Regex } : value,
+  );
+}
 
 /**
  * Opens a file, encodes texts with it, and decodes what came of them.

@@ -1,26 +1,14 @@
 /** Files of tokenizers: the native library must not end the process. */
 
-import { isJsonObject } from "../../../src/io/json.ts";
-import { mutateJson } from "../frame/mutate_json.ts";
-import { mutateText } from "../frame/mutate_text.ts";
 import type { FuzzTarget } from "../frame/target.ts";
-import { TOKENIZERS, tryTokenizer } from "../support/tokenizer_files.ts";
-import { PATTERN_PIECES, PATTERNS } from "../support/patterns.ts";
+import { mutateTokenizer, tryTokenizer } from "../support/tokenizer_files.ts";
 
 export const target: FuzzTarget<unknown> = {
   about: "tokenizer.json, the same with the native library",
   cost: "dear",
   gate: 100,
   prepare: () => ({
-    make: (random) => {
-      const json = mutateJson(random, TOKENIZERS);
-      if (!random.chance(0.2)) return json;
-      const Regex = mutateText(random, PATTERNS, PATTERN_PIECES);
-      return JSON.parse(
-        JSON.stringify(json),
-        (key, value) => key === "pattern" && isJsonObject(value) ? { Regex } : value,
-      );
-    },
+    make: mutateTokenizer,
     run: (json) => tryTokenizer(json, true),
     show: (json) => JSON.stringify(json),
   }),
