@@ -5,12 +5,13 @@
  * DATA.md, HUB.md and CHAT.md.
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "node:path";
 import { COMMANDS, main } from "../src/cli/main.ts";
 import { kebabCase } from "../src/cli/flags.ts";
 import { parseFlags } from "../src/cli/parse_flags.ts";
 import { translateWords } from "../src/cli/other_names.ts";
+import { exists } from "../src/io/exists.ts";
 import { HubServer } from "./support/hub_server.ts";
 import { targetNames } from "./fuzz/frame/target.ts";
 import { withFolder } from "./support/io.ts";
@@ -161,8 +162,8 @@ const SMALL: Readonly<Record<string, string>> = {
   generate: "--max-new-tokens 2",
 };
 
-/** Runs a line of a page, and expects that it succeeds. */
-async function run(line: string): Promise<void> {
+/** Runs a line of a page, expects that it succeeds, and gives what it writes. */
+async function run(line: string): Promise<string> {
   const parts = line.split(" | ");
   const input = parts.length > 1 ? words(parts[0]).slice(1).join(" ") + "\n" : "Hello\n";
   const given = words(parts.at(-1)!.replace(CLI, ""));
@@ -173,6 +174,7 @@ async function run(line: string): Promise<void> {
   const code = await main([...given, ...more], terminal);
   assertEquals(code, 0, `${line}\n${terminal.err}`);
   assert(terminal.out !== "", line);
+  return terminal.out;
 }
 
 async function remove(folder: string): Promise<void> {
@@ -202,8 +204,14 @@ Deno.test("the commands of README.md run in their order", () =>
 Deno.test("the commands of docs/TRAINING.md run in their order", () =>
   withExample(async () => {
     const lines = await ownCommands("docs/TRAINING.md");
-    assert(lines.length >= 5, `${lines.length} commands`);
-    for (const line of lines) await run(line);
+    assertEquals(lines.length, 6);
+    for (const line of lines) {
+      const out = await run(line);
+      if (line.includes("--find-learning-rate")) {
+        assertMatch(out, /\nbest: --learning-rate [\d.]+ /);
+      }
+      if (line.includes("--load-best")) assert(await exists("out/checkpoint-2"), out);
+    }
   }));
 
 Deno.test("the commands of docs/USE.md run in their order", () =>

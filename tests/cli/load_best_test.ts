@@ -1,27 +1,14 @@
+/** Outputs of train, and the best checkpoint of a run. */
+
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "node:path";
-import { exists } from "../../src/io/exists.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand } from "../support/terminal.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
-/** The commands of docs/TRAINING.md, in its order, but for those of scripts. */
-async function commandsOfPage(): Promise<string[]> {
-  const page = await Deno.readTextFile(new URL("../../docs/TRAINING.md", import.meta.url));
-  const blocks = page.matchAll(/```sh\n(.*?)```/gs);
-  return [...blocks].flatMap(([, text]) => text.trim().split("\n"));
-}
-
-/** Makes small work of a command. */
 const SMALL = "--batch-size 2 --sequence-length 40";
-const SMALLER: Record<string, string> = {
-  train: `${SMALL} --steps 2 --rank 3 --eval-every 2`,
-  inspect: "--rank 3",
-  eval: SMALL,
-  generate: "--max-new-tokens 2 --seed 1",
-};
 
-function withPage(test: (folder: string) => Promise<void>): Promise<void> {
+function withRows(test: (folder: string) => Promise<void>): Promise<void> {
   return withFolder(async (folder) => {
     await Deno.mkdir(join(folder, "model"));
     await writeTinyModel(join(folder, "model"));
@@ -29,47 +16,14 @@ function withPage(test: (folder: string) => Promise<void>): Promise<void> {
       prompt: `What comes after ${"abcdefgh"[i % 8]}? `,
       completion: `It is ${"bcdefghi"[i % 8]}.`,
     }));
-    const text = (some: typeof rows) => some.map((row) => JSON.stringify(row)).join("\n");
-    await Deno.writeTextFile(join(folder, "train.jsonl"), text(rows));
-    await Deno.writeTextFile(join(folder, "held_out.jsonl"), text(rows.slice(0, 8)));
+    const text = rows.map((row) => JSON.stringify(row)).join("\n");
+    await Deno.writeTextFile(join(folder, "train.jsonl"), text);
     await test(folder);
   });
 }
 
-Deno.test("the commands of docs/TRAINING.md run, one after the other", () =>
-  withPage(async (folder) => {
-    const commands = await commandsOfPage();
-    assertEquals(commands.length, 6);
-    const before = Deno.cwd();
-    Deno.chdir(folder);
-    try {
-      for (const line of commands) {
-        assert(line.startsWith("deno run -A cli.ts "), line);
-        // As a shell splits it: quotes hold words together.
-        const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) =>
-          quoted ?? word
-        );
-        const [name, ...rest] = words.slice(4);
-        // A flag twice is refused, so those of the page give way.
-        const small = SMALLER[name].split(" ");
-        const given = small.filter((word) => word.startsWith("--"));
-        const kept = rest.filter((word, i) =>
-          !given.includes(word) && !(given.includes(rest[i - 1]) && !word.startsWith("--"))
-        );
-        const { code, out, err } = await runCommand(name, ...kept, ...small);
-        assertEquals(code, 0, `${line}\n${err}`);
-        if (line.includes("--find-learning-rate")) {
-          assertMatch(out, /\nbest: --learning-rate [\d.]+ /);
-        }
-        if (line.includes("--load-best")) assert(await exists("out/checkpoint-2"), out + err);
-      }
-    } finally {
-      Deno.chdir(before);
-    }
-  }));
-
 Deno.test("train: an output that is a file, another kind of word for --save-every, --load-best", () =>
-  withPage(async (folder) => {
+  withRows(async (folder) => {
     const train = `train --model ${folder}/model --data ${folder}/train.jsonl --rank 3 ${SMALL}`;
     const file = await runCommand(`${train} --output-dir ${folder}/train.jsonl`);
     assertEquals(
