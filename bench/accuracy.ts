@@ -66,6 +66,7 @@ const FLAGS = {
     batchSize: whole("Rows per step", "8"),
     sequenceLength: whole("Tokens per row", "256"),
     steps: whole("Optimizer steps", "300"),
+    beta1: number("AdamW's beta1, which becomes part of the name where it is given", "0.9"),
     controls: toggle("Measure the untuned model in f32 and f16 first"),
     updateStats: toggle("Count what updates of 8-bit weights do", "on"),
     out: path("FILE", "Append the lines to it"),
@@ -105,16 +106,17 @@ async function measure(values: FlagValues<typeof FLAGS>, terminal: Terminal): Pr
       }
     }
     const run = (contender: Contender, name: string, learningRate: number, seed: number) => {
-      const { updateStats = true } = values;
+      const { updateStats = true, beta1 = 0.9 } = values;
       const all: Run = { ...shape, model, train: rows, heldOut, contender, more, rank, alpha };
-      return train({ ...all, steps, learningRate, seed, updateStats }).catch((error) => {
+      return train({ ...all, steps, learningRate, beta1, seed, updateStats }).catch((error) => {
         terminal.stderr(`${name} ${learningRate} seed ${seed}: ${error}\n`);
         return { heldOutLoss: Infinity, error: String(error) };
       });
     };
     const ratesOf = (name: string) => best ? [best.get(name) ?? []].flat() : rates ?? RATES;
     for (const [label, contender] of chosen) {
-      const name = values.options ? `${label} ${values.options}` : label;
+      const moment = values.beta1 === undefined ? null : `beta1 ${values.beta1}`;
+      const name = [label, values.options, moment].filter(Boolean).join(" ");
       for (const learningRate of ratesOf(name).map(Number)) {
         for (const seed of seeds.map(Number)) {
           const result = await run(contender, name, learningRate, seed);

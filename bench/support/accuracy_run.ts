@@ -39,13 +39,14 @@ export interface Run {
 export interface RunSettings extends Run {
   steps: number;
   learningRate: number;
+  beta1: number;
   seed: number;
   updateStats: boolean;
 }
 
 /** Trains once, and measures. */
 export async function train(run: RunSettings): Promise<Partial<Result>> {
-  const { model, contender, batchSize, sequenceLength, steps, learningRate, seed } = run;
+  const { model, contender, batchSize, sequenceLength, steps, learningRate, beta1, seed } = run;
   const shape = { batchSize, sequenceLength };
   const times = contender.ranks ?? 1;
   const size = { rank: times * run.rank, alpha: times * run.alpha };
@@ -58,6 +59,7 @@ export async function train(run: RunSettings): Promise<Partial<Result>> {
     ...shape,
     steps,
     learningRate,
+    optimizer: { beta1 },
     schedule: "linear",
     warmupSteps: Math.round(steps / 20),
     seed,

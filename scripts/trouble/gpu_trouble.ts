@@ -14,7 +14,6 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { DeviceError } from "../../src/errors.ts";
 import { type Device, requestDevice } from "../../src/gpu/device.ts";
 import { Kernel } from "../../src/gpu/kernel.ts";
 import { Program } from "../../src/gpu/program.ts";
@@ -27,40 +26,43 @@ const flags = parseArgs(Deno.args, {
 const provider = flags.provider as "native" | "dawn";
 const MIB = 2 ** 20;
 
-/** Allocates pieces, smaller ones as larger ones fail, until nothing is left. */
-async function fill(): Promise<Device[]> {
-  const holders: Device[] = [];
+/** Takes pieces of memory, smaller ones as larger ones fail, until nothing is left. Closing the device gives them back. */
+async function fill(): Promise<Device> {
+  const device = await requestDevice({ provider });
+  if (device.isFallback) throw new Error("A CPU's driver would take the memory of the machine");
+  const { gpu } = device;
+  const held: GPUBuffer[] = [];
   let bytes = 0;
-  // A device that failed once is no use: each piece has its own.
-  for (let size = 1024 * MIB; size >= 16 * MIB;) {
-    const device = await requestDevice({ provider }).catch(() => null);
-    if (device === null) break;
-    if (device.isFallback) throw new Error("A CPU's driver would take the memory of the machine");
-    try {
-      const view = device.allocate(Math.min(size, device.bindingLimit), "all that is left");
-      device.write(view, new Uint32Array(4)); // some drivers only promise memory before
-      await device.finish();
-      holders.push(device);
-      bytes += view.size;
-    } catch (error) {
-      if (!(error instanceof DeviceError)) throw error;
-      console.log(`at ${bytes / MIB} MiB held, ${size / MIB} more: ${error.message}`);
-      device.destroy();
-      size /= 4;
+  // Not `device.allocate`: a device that failed once refuses all that follows, and this one is to fail.
+  for (let size = Math.min(1024 * MIB, device.bindingLimit); size >= 4 * MIB;) {
+    gpu.pushErrorScope("out-of-memory");
+    const buffer = gpu.createBuffer({
+      size,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
+    });
+    const error = await gpu.popErrorScope();
+    if (error === null) {
+      gpu.queue.writeBuffer(buffer, 0, new Uint32Array(4)); // some drivers only promise memory before
+      held.push(buffer);
+      bytes += size;
+    } else {
+      console.log(`at ${bytes / MIB} MiB held, ${size / MIB} more: ${error.message.trim()}`);
+      size = Math.floor(size / 16) * 4;
     }
   }
-  for (let left = Number(flags.leave) * MIB; left > 0 && holders.length > 0;) {
-    const holder = holders.pop()!;
-    left -= holder.allocatedBytes;
-    bytes -= holder.allocatedBytes;
-    await holder[Symbol.asyncDispose]();
+  for (let left = Number(flags.leave) * MIB; left > 0 && held.length > 0;) {
+    const buffer = held.shift()!; // the largest are first
+    left -= buffer.size;
+    bytes -= buffer.size;
+    buffer.destroy();
   }
+  await gpu.queue.onSubmittedWorkDone();
   console.log(`holds ${bytes / MIB} MiB`);
-  return holders;
+  return device;
 }
 
 async function besideFullMemory(): Promise<boolean> {
-  const holders = await fill();
+  await using _ = await fill();
   const model = join(ROOT, "examples/tiny/model");
   const data = join(ROOT, "examples/tiny/instructions_train.jsonl");
   const shape = ["--batch-size", "64", "--sequence-length", "256"];
@@ -93,7 +95,6 @@ async function besideFullMemory(): Promise<boolean> {
       `${name}: exit code ${code}${hung ? ", hung" : ""}: ${errors.join(" | ") || "works"}`,
     );
   }
-  for (const holder of holders) await holder[Symbol.asyncDispose]();
   return allGood;
 }
 
