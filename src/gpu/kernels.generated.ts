@@ -4375,33 +4375,43 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread == 0u) { largest[group.x] = bitcast<f32>(of_group); }
 }
 `,
-  "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
-// step and the element, by integer arithmetic only. Include-only; the kernel's parameters have key_low, key_high and
-// row_words.
-//! include mix.wgsl
+  "falqon_rounding.wgsl": `// The thresholds of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key and
+// the element, and IN_PLACE of the step, by integer arithmetic only. Include-only; the kernel's parameters have key_low,
+// key_high and row_words.
+//
+// From a reference an element keeps its threshold: its code is a function of the weight that is asked for, and no
+// roundings add up. IN_PLACE they do add up. So from step to step each threshold goes on by the golden ratio of its range,
+// by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost exactly,
+// where independent thresholds would be off by the root of their number. docs/EXPERIMENTS.md has what it gives.
+//! if IN_PLACE
 //! include step_state.wgsl
 
 @group(0) @binding(9) var<storage, read> inputs: StepInputs;
+//! end
 
-// What the words of this step depend on besides the element.
-fn rounding_stream() -> vec2<u32> {
-  return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
-}
-
-// A word for columns 8·eight to 8·eight + 7 of a row: \`mix\` of their index, with half of the stream before and half in its
-// middle, so that streams are not each other's shifts.
-fn rounding_word(stream: vec2<u32>, row: u32, eight: u32) -> u32 {
-  var z = row * params.row_words + eight + stream.x;
-  z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
+// A word for columns 8·eight to 8·eight + 7 of a row: \`mix\` of their index, with half of the key before and half in its
+// middle, so that tensors are not each other's shifts.
+fn rounding_word(row: u32, eight: u32) -> u32 {
+  var z = row * params.row_words + eight + params.key_low;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu + params.key_high;
   z = (z ^ (z >> 15u)) * 0x735a2d97u;
   return z ^ (z >> 15u);
 }
 
-// The random bits of four of these columns, the first or the last ones (half is 0 or 1): the lower 23 of each. Products of
-// the word's lower or upper 23 bits, so each number is as likely; the factors are such that the pairs of any two columns
-// form a lattice with nearly the largest possible distances.
-fn random_bits(word: u32, half: u32) -> vec4<u32> {
-  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u);
+// How far the thresholds have gone, in as many bits as the format takes.
+fn rounding_turn() -> u32 {
+//! if IN_PLACE
+  return (inputs.step * 0x9e3779b9u) >> (32u - THRESHOLD_BITS);
+//! else
+  return 0u;
+//! end
+}
+
+// The thresholds of four of these columns, the first or the last ones (half is 0 or 1), in the lower THRESHOLD_BITS, of
+// at most 23. Products of the word's lower or upper 23 bits, so each number is as likely; the factors are such that the
+// pairs of any two columns form a lattice with nearly the largest possible distances.
+fn thresholds(word: u32, half: u32, turn: u32) -> vec4<u32> {
+  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u) + vec4<u32>(turn);
 }
 `,
   "falqon_row.wgsl": `// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
@@ -4462,16 +4472,18 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
 }
 
 //! if STOCHASTIC
+const THRESHOLD_BITS = 19u;
+
 // The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
 // magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
-// codes in the mantissa of f32. Random 19 bits are added, the fraction is cut off. What is a code already stays.
-fn new_codes(codes: u32, sum: vec4<f32>, random_bits: vec4<u32>) -> u32 {
+// codes in the mantissa of f32. The threshold of 19 bits is added, the fraction is cut off. What is a code already stays.
+fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   let v = decode4(codes) + sum;
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
-  let random = random_bits & vec4<u32>(0x7ffffu);
   // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
-  let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
+  let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) +
+    (thresholds & vec4<u32>(0x7ffffu));
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
 //! else
@@ -4491,25 +4503,27 @@ const UNIT = 1.0;
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_$CODES(codes); }
 
 //! if STOCHASTIC
+const THRESHOLD_BITS = 23u;
+
 // What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
 const CHANGE_SHIFT = 24u;
 
 // The codes of from + change, each rounded up with the probability of its fraction, saturated; change is a sum times 2^-24.
 //
-// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a random number between
+// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a threshold between
 // -1/2 and 1/2 of such a step rounds to a code. Saturation is that to [0, 1], and the bits are an integer again. Little of
-// it is integer arithmetic or conversion, of which a GPU has less. Random numbers are odd multiples of 2^-23 of a step, so
+// it is integer arithmetic or conversion, of which a GPU has less. Thresholds are odd multiples of 2^-23 of a step, so
 // that they are as often below zero as above, and a change of zero changes nothing.
-fn new_codes(codes: u32, change: vec4<f32>, random_bits: vec4<u32>) -> u32 {
+fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
-  let random = bitcast<vec4<f32>>((random_bits & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
+  let threshold = bitcast<vec4<f32>>((thresholds & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
   // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
   let low = codes ^ 0x80808080u;
   let high = low >> 16u;
   let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
   let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
     (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
-  let made = bitcast<vec4<u32>>(max(saturate(old + (change + random)), SMALLEST)); // 0x3f800000 + c - 127
+  let made = bitcast<vec4<u32>>(max(saturate(old + (change + threshold)), SMALLEST)); // 0x3f800000 + c - 127
   let pairs = made.xz + (made.yw << vec2<u32>(8u));
   return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
 }
@@ -4654,8 +4668,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let base = base_codes(row, vector);
       let value = (decode4(base) + sum) * UNIT;
 //! if STOCHASTIC
-      let random = random_bits(rounding_word(rounding_stream(), row, vector / 2u), vector % 2u);
-      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), random);
+      let above = thresholds(rounding_word(row, vector / 2u), vector % 2u, rounding_turn());
+      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), above);
 //! else
       let code = new_codes(base, sum);
 //! end
@@ -4804,7 +4818,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 
 //! if STOCHASTIC
-  let stream = rounding_stream();
+  let turn = rounding_turn();
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
@@ -4812,8 +4826,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u < params.count && v_$n < params.vectors) {
     let at = place_of(params.w_row + row_\${i}_$c, v_$n);
 //! if STOCHASTIC
-    let random = random_bits(rounding_word(stream, row_\${i}_$c, v_$n / 2u), v_$n % 2u);
-    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n * CHANGE_UNIT, random);
+    let above = thresholds(rounding_word(row_\${i}_$c, v_$n / 2u), v_$n % 2u, turn);
+    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n * CHANGE_UNIT, above);
 //! else
     let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n);
 //! end
@@ -4839,7 +4853,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
 // lack, of coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a
 // GPU flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except
-// where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
+// where a sum lands within its rounding of a tie or, STOCHASTIC, of the threshold. A row of e4m3 with a coefficient
 // that is not finite becomes NaN.
 //
 // Idea: a subgroup keeps the coefficients of its 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS
@@ -5036,7 +5050,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var from_next_$n = base_codes(from_row_$n, first + my_v);
 //! end
 //! if STOCHASTIC
-  let stream = rounding_stream();
+  let turn = rounding_turn();
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
@@ -5079,13 +5093,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let at = sums + my_row_$n * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;
 //! if STOCHASTIC
-      let word_0 = rounding_word(stream, row_$n, 2u * v);
-      let word_1 = rounding_word(stream, row_$n, 2u * v + 1u);
+      let word_0 = rounding_word(row_$n, 2u * v);
+      let word_1 = rounding_word(row_$n, 2u * v + 1u);
 //! end
 //! for q,word,half in 0,0,0 1,0,1 2,1,0 3,1,1
       let sum_$q = bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unit_$n;
 //! if STOCHASTIC
-      codes[$q] = new_codes(from_$n[$q], sum_$q, random_bits(word_$word, \${half}u));
+      codes[$q] = new_codes(from_$n[$q], sum_$q, thresholds(word_$word, \${half}u, turn));
 //! else
       codes[$q] = new_codes(from_$n[$q], sum_$q);
 //! end

@@ -10,73 +10,68 @@ import { encodeInt8Array, int8DecodeTable } from "../../src/numerics/int8.ts";
 import { mix32 } from "../../src/numerics/random.ts";
 import type { RandomKey } from "../../src/numerics/random_key.ts";
 
-/** Which numbers an update draws: those of one step of one tensor. */
+/** Which thresholds an update has: those of one step of one tensor. */
 export interface RoundingStream {
   /** The key of the tensor. */
   readonly key: RandomKey;
-  /** Number of the step. */
-  readonly step: number;
+  /** Number of the step where codes change in place; null from a reference, where thresholds stay. */
+  readonly step: number | null;
   /** Which rows of the tensor the weight's are; by default all. */
   readonly rows?: readonly number[];
 }
 
-/** Mixes a key and a step into what {@linkcode roundingWord} starts from. */
-function streamWords(
-  { key, step }: Pick<RoundingStream, "key" | "step">,
-): { x: number; y: number } {
-  return { x: mix32(key.low + step), y: mix32(key.high + step) };
-}
-
 /** The 32 bits of the eight columns with this index. */
-function roundingWord(x: number, y: number, index: number): number {
-  let z = (index + x) | 0;
-  z = (Math.imul(z ^ (z >>> 16), 0x21f0aaad) + y) | 0;
+function roundingWord({ low, high }: RandomKey, index: number): number {
+  let z = (index + low) | 0;
+  z = (Math.imul(z ^ (z >>> 16), 0x21f0aaad) + high) | 0;
   z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
   return (z ^ (z >>> 15)) >>> 0;
 }
+
+/** 2^32 over the golden ratio: by so much of their range thresholds go on from step to step. */
+const GOLDEN = 0x9e3779b9;
 
 /** What a word, or its upper part, is multiplied by for each of four columns. */
 const FACTORS = [0xcdc041d9, 0x6427d34d, 0x963451df, 0xca9560a7];
 
 /**
- * The 23 random bits of an element.
+ * The threshold of an element, an integer of so many bits.
  *
  * @param cols Columns of the tensor.
+ * @param bits At most 23.
  */
-export function roundingBits(
-  stream: RoundingStream,
+export function threshold(
+  { key, step, rows }: RoundingStream,
   row: number,
   col: number,
   cols: number,
+  bits: number,
 ): number {
-  const { x, y } = streamWords(stream);
-  const index = (stream.rows?.[row] ?? row) * Math.ceil(cols / 8) + (col >> 3);
-  const word = roundingWord(x, y, index);
-  return Math.imul(col & 4 ? word >>> 9 : word, FACTORS[col & 3]) & 0x7fffff;
+  const word = roundingWord(key, (rows?.[row] ?? row) * Math.ceil(cols / 8) + (col >> 3));
+  const own = Math.imul(col & 4 ? word >>> 9 : word, FACTORS[col & 3]);
+  const turn = step === null ? 0 : Math.imul(step, GOLDEN) >>> (32 - bits);
+  return (own + turn) & (2 ** bits - 1);
 }
 
 /** How a format rounds stochastically. */
 export interface StochasticCodec {
-  /** How many random bits it uses. */
+  /** How many bits a threshold has. */
   readonly bits: number;
-  /** An element's random number, an integer below `2 ** bits`. */
-  readonly random: (bits: number) => number;
-  /** The code of `decode(code) + change`, both f32. */
-  readonly round: (code: number, change: number, random: number) => number;
+  /** The code of `decode(code) + change`, both f32, for a {@linkcode threshold}. */
+  readonly round: (code: number, change: number, threshold: number) => number;
 }
 
 /** e4m3: one of the two neighbours of the f32 sum, saturated; NaN stays NaN. */
 export const STOCHASTIC_E4M3: StochasticCodec = {
   bits: 19,
-  random: (bits) => bits & 0x7ffff,
-  round(code, change, random) {
+  round(code, change, threshold) {
     const value = Math.fround(decodeE4m3Finite(code) + change);
     if (Number.isNaN(value)) return FP8_NAN;
     const magnitude = Math.min(Math.abs(value), E4M3.max);
     const exponent = Math.max(-6, Math.floor(Math.log2(magnitude)));
     // Counted in 2^-19 of a step, to nearest, ties to even, as the adder of f32 rounds.
     const fixed = roundHalfEven(magnitude * 2 ** (22 - exponent));
-    const steps = Math.floor((fixed + random) / 2 ** 19);
+    const steps = Math.floor((fixed + threshold) / 2 ** 19);
     return (value < 0 || Object.is(value, -0) ? 0x80 : 0) | (steps + 8 * (exponent + 6));
   },
 };
@@ -87,14 +82,13 @@ function decodeE4m3Finite(code: number): number {
 }
 
 /**
- * int8: the f32 sum of the change and a random number between -1/2 and 1/2 is added to the code and rounded, as the adder of
- * f32 rounds where a code c is 1 + (c - 127) · 2^-24; saturated at ±127.
+ * int8: the f32 sum of the change and a number between -1/2 and 1/2, made of the upper 22 bits of the threshold, is added to
+ * the code and rounded, as the adder of f32 rounds where a code c is 1 + (c - 127) · 2^-24; saturated at ±127.
  */
 export const STOCHASTIC_INT8: StochasticCodec = {
-  bits: 22,
-  random: (bits) => bits >>> 1,
-  round(code, change, random) {
-    const drawn = Math.fround(change + (random + 0.5) / 2 ** 22 - 0.5);
+  bits: 23,
+  round(code, change, threshold) {
+    const drawn = Math.fround(change + ((threshold >>> 1) + 0.5) / 2 ** 22 - 0.5);
     const sum = Math.fround(1 + ((code << 24 >> 24) - 127 + drawn) / 2 ** 24);
     const value = 127 + (Math.min(sum, 1) - 1) * 2 ** 24;
     return Math.max(value, -127) & 0xff;

@@ -12,7 +12,7 @@
  * @module
  */
 
-import { roundingBits, type RoundingStream, UPDATE_CODECS } from "./falqon_rounding.ts";
+import { type RoundingStream, threshold, UPDATE_CODECS } from "./falqon_rounding.ts";
 import type { FalqonWeight } from "./falqon_weight.ts";
 import { matmulNN, matmulNT } from "./matmul.ts";
 import { gramInverse } from "../../src/numerics/linear_algebra.ts";
@@ -188,7 +188,7 @@ export function updateAccumulate(
  * @param bFlushed The B that each row was last written with; updated for the written rows.
  * @param scaling c = alpha / rank.
  * @param topK Rows to write, those with the largest pending change; by default all.
- * @param rounding Random numbers to round stochastically; null to round to nearest.
+ * @param rounding Thresholds to round stochastically, the same in every step; null to round to nearest.
  * @returns What was done; the intended change is that since each row was last written.
  */
 export function updateRequantize(
@@ -203,7 +203,8 @@ export function updateRequantize(
   const { rank } = weight;
   const pending = b.map((value, i) => value - bFlushed[i]);
   const rows = selectRows(pending, rank, topK);
-  const { statistics } = writeRows(weight, reference, b, pending, scaling, rows, { rounding });
+  const how = { rounding: rounding && { ...rounding, step: null } };
+  const { statistics } = writeRows(weight, reference, b, pending, scaling, rows, how);
   for (const i of rows) {
     bFlushed.set(b.subarray(i * rank, (i + 1) * rank), i * rank);
   }
@@ -212,12 +213,13 @@ export function updateRequantize(
 
 /**
  * One copy of the weight: every code is rounded stochastically from itself plus the change, so what
- * a step asks for arrives on average however small it is. B is not kept.
+ * a step asks for arrives on average however small it is. B is not kept. From step to step an
+ * element's threshold goes on by the golden ratio.
  *
  * @param weight Its codes are updated in place.
  * @param change The optimizer's change ΔB `[outputs, rank]`.
  * @param scaling c = alpha / rank.
- * @param rounding The random numbers of this step of this tensor.
+ * @param rounding The thresholds of this step of this tensor.
  * @returns What was done.
  */
 export function updateStochastic(
@@ -239,7 +241,7 @@ export function updateStochastic(
  * @param b B after the step `[outputs, rank / 2]`.
  * @param change What the step changed it by.
  * @param scaling c = alpha / rank.
- * @param rounding The random numbers of this step of this tensor.
+ * @param rounding The thresholds of this step of this tensor.
  * @returns What was done.
  */
 export function updateProduct(
@@ -297,9 +299,9 @@ function writeRows(
       for (let j = 0; j < rank; j++) sum = Math.fround(sum + beta[j] * a[j * inputs + k]);
       const at = i * inputs + k;
       const value = Math.fround(decoded[base[at]] + sum);
-      const { random, round } = stochastic;
+      const { bits, round } = stochastic;
       const code = rounding
-        ? round(base[at], sum, random(roundingBits(rounding, i, k, inputs)))
+        ? round(base[at], sum, threshold(rounding, i, k, inputs, bits))
         : encode(value);
       change[at] = decoded[code] - decoded[codes[at]];
       if (Math.abs(value) > max) clamps++;

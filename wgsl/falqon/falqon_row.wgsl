@@ -56,16 +56,18 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
 }
 
 //! if STOCHASTIC
+const THRESHOLD_BITS = 19u;
+
 // The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
 // magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
-// codes in the mantissa of f32. Random 19 bits are added, the fraction is cut off. What is a code already stays.
-fn new_codes(codes: u32, sum: vec4<f32>, random_bits: vec4<u32>) -> u32 {
+// codes in the mantissa of f32. The threshold of 19 bits is added, the fraction is cut off. What is a code already stays.
+fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   let v = decode4(codes) + sum;
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
-  let random = random_bits & vec4<u32>(0x7ffffu);
   // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
-  let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
+  let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) +
+    (thresholds & vec4<u32>(0x7ffffu));
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
 //! else
@@ -85,25 +87,27 @@ const UNIT = 1.0;
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_$CODES(codes); }
 
 //! if STOCHASTIC
+const THRESHOLD_BITS = 23u;
+
 // What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
 const CHANGE_SHIFT = 24u;
 
 // The codes of from + change, each rounded up with the probability of its fraction, saturated; change is a sum times 2^-24.
 //
-// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a random number between
+// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a threshold between
 // -1/2 and 1/2 of such a step rounds to a code. Saturation is that to [0, 1], and the bits are an integer again. Little of
-// it is integer arithmetic or conversion, of which a GPU has less. Random numbers are odd multiples of 2^-23 of a step, so
+// it is integer arithmetic or conversion, of which a GPU has less. Thresholds are odd multiples of 2^-23 of a step, so
 // that they are as often below zero as above, and a change of zero changes nothing.
-fn new_codes(codes: u32, change: vec4<f32>, random_bits: vec4<u32>) -> u32 {
+fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
-  let random = bitcast<vec4<f32>>((random_bits & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
+  let threshold = bitcast<vec4<f32>>((thresholds & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
   // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
   let low = codes ^ 0x80808080u;
   let high = low >> 16u;
   let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
   let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
     (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
-  let made = bitcast<vec4<u32>>(max(saturate(old + (change + random)), SMALLEST)); // 0x3f800000 + c - 127
+  let made = bitcast<vec4<u32>>(max(saturate(old + (change + threshold)), SMALLEST)); // 0x3f800000 + c - 127
   let pairs = made.xz + (made.yw << vec2<u32>(8u));
   return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
 }

@@ -53,8 +53,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let base = base_codes(row, vector);
       let value = (decode4(base) + sum) * UNIT;
 //! if STOCHASTIC
-      let random = random_bits(rounding_word(rounding_stream(), row, vector / 2u), vector % 2u);
-      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), random);
+      let above = thresholds(rounding_word(row, vector / 2u), vector % 2u, rounding_turn());
+      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), above);
 //! else
       let code = new_codes(base, sum);
 //! end

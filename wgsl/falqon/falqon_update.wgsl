@@ -126,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 
 //! if STOCHASTIC
-  let stream = rounding_stream();
+  let turn = rounding_turn();
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
@@ -134,8 +134,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u < params.count && v_$n < params.vectors) {
     let at = place_of(params.w_row + row_${i}_$c, v_$n);
 //! if STOCHASTIC
-    let random = random_bits(rounding_word(stream, row_${i}_$c, v_$n / 2u), v_$n % 2u);
-    let code = new_codes(from_${i}_${c}_$n, sum_${i}_${c}_$n * CHANGE_UNIT, random);
+    let above = thresholds(rounding_word(row_${i}_$c, v_$n / 2u), v_$n % 2u, turn);
+    let code = new_codes(from_${i}_${c}_$n, sum_${i}_${c}_$n * CHANGE_UNIT, above);
 //! else
     let code = new_codes(from_${i}_${c}_$n, sum_${i}_${c}_$n);
 //! end

@@ -7,7 +7,7 @@
 // than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
 // lack, of coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a
 // GPU flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except
-// where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
+// where a sum lands within its rounding of a tie or, STOCHASTIC, of the threshold. A row of e4m3 with a coefficient
 // that is not finite becomes NaN.
 //
 // Idea: a subgroup keeps the coefficients of its 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS
@@ -204,7 +204,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var from_next_$n = base_codes(from_row_$n, first + my_v);
 //! end
 //! if STOCHASTIC
-  let stream = rounding_stream();
+  let turn = rounding_turn();
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
@@ -247,13 +247,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let at = sums + my_row_$n * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;
 //! if STOCHASTIC
-      let word_0 = rounding_word(stream, row_$n, 2u * v);
-      let word_1 = rounding_word(stream, row_$n, 2u * v + 1u);
+      let word_0 = rounding_word(row_$n, 2u * v);
+      let word_1 = rounding_word(row_$n, 2u * v + 1u);
 //! end
 //! for q,word,half in 0,0,0 1,0,1 2,1,0 3,1,1
       let sum_$q = bitcast<vec4<f32>>(tile[at + ${q}u]).xzyw * unit_$n;
 //! if STOCHASTIC
-      codes[$q] = new_codes(from_$n[$q], sum_$q, random_bits(word_$word, ${half}u));
+      codes[$q] = new_codes(from_$n[$q], sum_$q, thresholds(word_$word, ${half}u, turn));
 //! else
       codes[$q] = new_codes(from_$n[$q], sum_$q);
 //! end

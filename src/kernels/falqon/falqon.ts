@@ -45,7 +45,7 @@ export interface UpdateRowsOptions {
   /** The rows to write; null for all. */
   selection: Selection | null;
   /**
-   * Rounds each value to one of its two neighbours at random, such that it arrives on average; only
+   * Rounds each value to one of its two neighbours by a threshold, such that it arrives on average; only
    * for all rows. Default: to nearest.
    */
   rounding?: StochasticRounding;
@@ -68,7 +68,7 @@ export interface UpdateRowsOptions {
  *
  * Where all rows are written on a device with subgroup matrices, tensor cores take the sums. Their
  * codes are the same in every run, and those of the other kernels and the CPU except where a sum is
- * within its rounding of a tie, or of the random number.
+ * within its rounding of a tie, or of the threshold.
  *
  * In place with `rounding`, B is the change of one step, of which 11 bits are used.
  */
@@ -177,7 +177,7 @@ function rowBindings({ part, base, selection, rounding }: RowsOptions): Bindings
     column_factors: part.columnFactors,
     ...(selection && { selected: selection.rows }),
     ...(base !== "in place" && { base: base.codes }),
-    ...roundingBindings(rounding),
+    ...roundingBindings(rounding, base === "in place"),
   };
 }
 

@@ -1,7 +1,7 @@
 /**
- * Where stochastic rounding of an update has its random numbers from: a key, the number of the step
- * and the place of the element. So they are the same on every path, when a run is resumed, and in
- * the CPU twin, tests/oracle/falqon_rounding.ts.
+ * Where stochastic rounding of an update has its thresholds from: a key, the place of the element
+ * and, in place, the number of the step. So they are the same on every path, when a run is resumed,
+ * and in the CPU twin, tests/oracle/falqon_rounding.ts.
  *
  * @module
  */
@@ -11,11 +11,11 @@ import type { StepState } from "../../gpu/step_state.ts";
 import { mix32 } from "../../numerics/random.ts";
 import type { RandomKey } from "../../numerics/random_key.ts";
 
-/** The random numbers of one tensor. */
+/** The thresholds of one tensor. */
 export interface StochasticRounding {
   /** See {@linkcode tensorKey}. */
   key: RandomKey;
-  /** Has the number of the step on the GPU, so that each step draws new numbers. */
+  /** Has the number of the step on the GPU, with which thresholds go on where codes change in place. */
   state: Pick<StepState, "inputs">;
 }
 
@@ -24,9 +24,12 @@ export function tensorKey({ low, high }: RandomKey, tensor: number): RandomKey {
   return { low: mix32(low + tensor), high: mix32(high + tensor) };
 }
 
-/** The bindings of wgsl/falqon/falqon_rounding.wgsl; none where rounding is to nearest. */
-export function roundingBindings(rounding: StochasticRounding | undefined): Bindings {
-  return rounding ? { inputs: rounding.state.inputs } : {};
+/** The bindings of wgsl/falqon/falqon_rounding.wgsl; none where rounding is to nearest, or from a reference. */
+export function roundingBindings(
+  rounding: StochasticRounding | undefined,
+  inPlace: boolean,
+): Bindings {
+  return rounding && inPlace ? { inputs: rounding.state.inputs } : {};
 }
 
 /** Its parameters for a tensor with `cols` columns. */

@@ -109,7 +109,7 @@ export function updateRowsTensor(
       row_factors: rowFactors,
       column_factors: columnFactors,
       ...(!inPlace && { base: base.codes }),
-      ...roundingBindings(rounding),
+      ...roundingBindings(rounding, inPlace),
       ...(results && { results }),
     },
     {

@@ -1,6 +1,6 @@
 /**
- * The random numbers of stochastic rounding: one key per network, which a checkpoint holds, so that
- * a resumed run draws what the whole run would have drawn.
+ * The thresholds of stochastic rounding: one key per network, which a checkpoint holds, so that a
+ * resumed run rounds as the whole run would have.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { Device } from "../../gpu/device.ts";
 import { tensorKey } from "../../kernels/falqon/rounding.ts";
 import { drawKey, type RandomKey } from "../../numerics/random_key.ts";
 
-/** The random numbers of one tensor. */
+/** The thresholds of one tensor. */
 export interface TensorRandom {
   /** As it is now: a checkpoint that is restored brings its own. */
   readonly key: RandomKey;
@@ -31,7 +31,7 @@ export class RoundingRandom {
     device.write(this.#stored, Uint32Array.of(this.#key.low, this.#key.high));
   }
 
-  /** The numbers of the next tensor. */
+  /** The thresholds of the next tensor. */
   tensor(): TensorRandom {
     const index = this.#tensors++;
     const key = () => tensorKey(this.#key, index);

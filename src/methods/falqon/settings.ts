@@ -25,8 +25,8 @@ import { checkAlpha, checkRank, parseTargets, type Targets } from "../targets.ts
  * - `accumulate`: B keeps what was not applied;
  * - `requantize`: B is an f32 master that is never zeroed, and a row is written as the rounding of
  *   the frozen reference plus all of B, so that rounding errors never add up;
- * - `stochastic`: every code is rounded at random from itself plus the step's change, such that the
- *   change arrives on average. Neither a reference nor, unless A is trained too, B is kept.
+ * - `stochastic`: every code is rounded up or down from itself plus the step's change, by a threshold
+ *   that goes on from step to step, such that the change arrives on average. Neither a reference nor, unless A is trained too, B is kept.
  */
 export type UpdateRule = "requantize" | "paper" | "accumulate" | "stochastic";
 
@@ -39,8 +39,8 @@ export const UPDATE_RULES: readonly UpdateRule[] = [
 ];
 
 /**
- * How `requantize` rounds to codes: to the nearest, or to one of the two neighbours at random, such
- * that values are right on average. `stochastic` always does the latter, the other rules never.
+ * How `requantize` rounds to codes: to the nearest, or to one of the two neighbours by a threshold of
+ * the element's own, such that values are right on average. `stochastic` always does the latter, the other rules never.
  */
 export type Rounding = "nearest" | "stochastic";
 

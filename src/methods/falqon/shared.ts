@@ -26,7 +26,7 @@ export class FalqonShared {
   readonly gPending: RowBuffer;
   /** G·Ωᵀ, during gradient initialisation. */
   readonly gSketch: RowBuffer;
-  /** Where stochastic rounding has its random numbers from; null where none rounds so. */
+  /** Where stochastic rounding has its thresholds from; null where none rounds so. */
   readonly random: RoundingRandom | null;
 
   constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {

@@ -132,7 +132,7 @@ for (const type of TYPES) {
     }
   });
 
-  Deno.test(`on tensor cores stochastic updates of ${type} are the rule's but where a sum meets the random number`, async () => {
+  Deno.test(`on tensor cores stochastic updates of ${type} are the rule's but where a sum meets the threshold`, async () => {
     for (const shape of SHAPES) {
       for (
         const [inPlace, tile] of [[true, MATRIX], [true, WIDE_MATRIX], [false, MATRIX]] as const
@@ -167,7 +167,7 @@ function ordinal(code: number, type: typeof TYPES[number]): number {
   return code < 128 ? code : 128 - code;
 }
 
-Deno.test("another step, key or tensor draws other numbers; the same ones again the same", async () => {
+Deno.test("another step, key or tensor has other thresholds; the same ones again the same", async () => {
   const shape = SHAPES[0];
   const outcome = async (step: number, key: typeof KEY) => {
     const update = makeUpdate(shape);
@@ -299,10 +299,11 @@ for (const type of TYPES) {
     const codes = (await readCodes({ part })).subarray(0, rows * inputs);
     const moved = Array.from(codes, (code) => (codec.values()[code] - start) / step);
     const mean = moved.reduce((sum, x) => sum + x, 0) / moved.length;
-    // A code moves as often as rare events happen: once on average, with variance 1. Five deviations of the mean.
+    // Rare independent events would happen once on average, with variance 1. These are spread evenly over the steps.
     assertAlmostEquals(mean, 1, 5 / Math.sqrt(moved.length));
     const variance = moved.reduce((sum, x) => sum + (x - mean) ** 2, 0) / moved.length;
-    assertAlmostEquals(variance, 1, 0.2);
+    assert(variance < 0.5, `variance ${variance}`);
+    assert(moved.every((x) => x >= 0 && x <= 2), "every code by at most one more");
   });
 }
 

@@ -107,16 +107,18 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
   return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
 }
 
+const THRESHOLD_BITS = 19u;
+
 // The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
 // magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
-// codes in the mantissa of f32. Random 19 bits are added, the fraction is cut off. What is a code already stays.
-fn new_codes(codes: u32, sum: vec4<f32>, random_bits: vec4<u32>) -> u32 {
+// codes in the mantissa of f32. The threshold of 19 bits is added, the fraction is cut off. What is a code already stays.
+fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   let v = decode4(codes) + sum;
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
-  let random = random_bits & vec4<u32>(0x7ffffu);
   // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
-  let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
+  let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) +
+    (thresholds & vec4<u32>(0x7ffffu));
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
 
@@ -160,19 +162,14 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
-// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
-// step and the element, by integer arithmetic only. Include-only; the kernel's parameters have key_low, key_high and
-// row_words.
-// A bijection of 32-bit words whose output bits each depend on all input bits: mix32 in src/numerics/random.ts.
-// Include-only.
-
-fn mix(word: u32) -> u32 {
-  var z = word;
-  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
-  z = (z ^ (z >> 15u)) * 0x735a2d97u;
-  return z ^ (z >> 15u);
-}
-
+// The thresholds of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key and
+// the element, and IN_PLACE of the step, by integer arithmetic only. Include-only; the kernel's parameters have key_low,
+// key_high and row_words.
+//
+// From a reference an element keeps its threshold: its code is a function of the weight that is asked for, and no
+// roundings add up. IN_PLACE they do add up. So from step to step each threshold goes on by the golden ratio of its range,
+// by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost exactly,
+// where independent thresholds would be off by the root of their number. docs/EXPERIMENTS.md has what it gives.
 // What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
 
 struct StepInputs {
@@ -194,25 +191,25 @@ struct StepResults {
 
 @group(0) @binding(9) var<storage, read> inputs: StepInputs;
 
-// What the words of this step depend on besides the element.
-fn rounding_stream() -> vec2<u32> {
-  return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
-}
-
-// A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the stream before and half in its
-// middle, so that streams are not each other's shifts.
-fn rounding_word(stream: vec2<u32>, row: u32, eight: u32) -> u32 {
-  var z = row * params.row_words + eight + stream.x;
-  z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
+// A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the key before and half in its
+// middle, so that tensors are not each other's shifts.
+fn rounding_word(row: u32, eight: u32) -> u32 {
+  var z = row * params.row_words + eight + params.key_low;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu + params.key_high;
   z = (z ^ (z >> 15u)) * 0x735a2d97u;
   return z ^ (z >> 15u);
 }
 
-// The random bits of four of these columns, the first or the last ones (half is 0 or 1): the lower 23 of each. Products of
-// the word's lower or upper 23 bits, so each number is as likely; the factors are such that the pairs of any two columns
-// form a lattice with nearly the largest possible distances.
-fn random_bits(word: u32, half: u32) -> vec4<u32> {
-  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u);
+// How far the thresholds have gone, in as many bits as the format takes.
+fn rounding_turn() -> u32 {
+  return (inputs.step * 0x9e3779b9u) >> (32u - THRESHOLD_BITS);
+}
+
+// The thresholds of four of these columns, the first or the last ones (half is 0 or 1), in the lower THRESHOLD_BITS, of
+// at most 23. Products of the word's lower or upper 23 bits, so each number is as likely; the factors are such that the
+// pairs of any two columns form a lattice with nearly the largest possible distances.
+fn thresholds(word: u32, half: u32, turn: u32) -> vec4<u32> {
+  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u) + vec4<u32>(turn);
 }
 
 
@@ -257,8 +254,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let old = weight[place_of(params.w_row + row, vector)];
       let base = base_codes(row, vector);
       let value = (decode4(base) + sum) * UNIT;
-      let random = random_bits(rounding_word(rounding_stream(), row, vector / 2u), vector % 2u);
-      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), random);
+      let above = thresholds(rounding_word(row, vector / 2u), vector % 2u, rounding_turn());
+      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), above);
       let change = (decode4(code) - decode4(old)) * UNIT;
       for (var c = 0u; c < 4u; c++) {
         mine.x += select(0.0, 1.0, (((code ^ old) >> (8u * c)) & 0xffu) != 0u);

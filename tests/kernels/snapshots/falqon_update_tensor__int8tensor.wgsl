@@ -17,7 +17,7 @@ const A_LOADS = 1;
 // than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
 // lack, of coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a
 // GPU flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except
-// where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
+// where a sum lands within its rounding of a tie or, STOCHASTIC, of the threshold. A row of e4m3 with a coefficient
 // that is not finite becomes NaN.
 //
 // Idea: a subgroup keeps the coefficients of its 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS
@@ -96,25 +96,27 @@ const UNIT = 1.0;
 
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_int8(codes); }
 
+const THRESHOLD_BITS = 23u;
+
 // What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
 const CHANGE_SHIFT = 24u;
 
 // The codes of from + change, each rounded up with the probability of its fraction, saturated; change is a sum times 2^-24.
 //
-// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a random number between
+// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a threshold between
 // -1/2 and 1/2 of such a step rounds to a code. Saturation is that to [0, 1], and the bits are an integer again. Little of
-// it is integer arithmetic or conversion, of which a GPU has less. Random numbers are odd multiples of 2^-23 of a step, so
+// it is integer arithmetic or conversion, of which a GPU has less. Thresholds are odd multiples of 2^-23 of a step, so
 // that they are as often below zero as above, and a change of zero changes nothing.
-fn new_codes(codes: u32, change: vec4<f32>, random_bits: vec4<u32>) -> u32 {
+fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
-  let random = bitcast<vec4<f32>>((random_bits & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
+  let threshold = bitcast<vec4<f32>>((thresholds & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
   // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
   let low = codes ^ 0x80808080u;
   let high = low >> 16u;
   let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
   let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
     (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
-  let made = bitcast<vec4<u32>>(max(saturate(old + (change + random)), SMALLEST)); // 0x3f800000 + c - 127
+  let made = bitcast<vec4<u32>>(max(saturate(old + (change + threshold)), SMALLEST)); // 0x3f800000 + c - 127
   let pairs = made.xz + (made.yw << vec2<u32>(8u));
   return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
 }
@@ -219,41 +221,36 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
-// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
-// step and the element, by integer arithmetic only. Include-only; the kernel's parameters have key_low, key_high and
-// row_words.
-// A bijection of 32-bit words whose output bits each depend on all input bits: mix32 in src/numerics/random.ts.
-// Include-only.
-
-fn mix(word: u32) -> u32 {
-  var z = word;
-  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
-  z = (z ^ (z >> 15u)) * 0x735a2d97u;
-  return z ^ (z >> 15u);
-}
-
+// The thresholds of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key and
+// the element, and IN_PLACE of the step, by integer arithmetic only. Include-only; the kernel's parameters have key_low,
+// key_high and row_words.
+//
+// From a reference an element keeps its threshold: its code is a function of the weight that is asked for, and no
+// roundings add up. IN_PLACE they do add up. So from step to step each threshold goes on by the golden ratio of its range,
+// by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost exactly,
+// where independent thresholds would be off by the root of their number. docs/EXPERIMENTS.md has what it gives.
 
 @group(0) @binding(9) var<storage, read> inputs: StepInputs;
 
-// What the words of this step depend on besides the element.
-fn rounding_stream() -> vec2<u32> {
-  return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
-}
-
-// A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the stream before and half in its
-// middle, so that streams are not each other's shifts.
-fn rounding_word(stream: vec2<u32>, row: u32, eight: u32) -> u32 {
-  var z = row * params.row_words + eight + stream.x;
-  z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
+// A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the key before and half in its
+// middle, so that tensors are not each other's shifts.
+fn rounding_word(row: u32, eight: u32) -> u32 {
+  var z = row * params.row_words + eight + params.key_low;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu + params.key_high;
   z = (z ^ (z >> 15u)) * 0x735a2d97u;
   return z ^ (z >> 15u);
 }
 
-// The random bits of four of these columns, the first or the last ones (half is 0 or 1): the lower 23 of each. Products of
-// the word's lower or upper 23 bits, so each number is as likely; the factors are such that the pairs of any two columns
-// form a lattice with nearly the largest possible distances.
-fn random_bits(word: u32, half: u32) -> vec4<u32> {
-  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u);
+// How far the thresholds have gone, in as many bits as the format takes.
+fn rounding_turn() -> u32 {
+  return (inputs.step * 0x9e3779b9u) >> (32u - THRESHOLD_BITS);
+}
+
+// The thresholds of four of these columns, the first or the last ones (half is 0 or 1), in the lower THRESHOLD_BITS, of
+// at most 23. Products of the word's lower or upper 23 bits, so each number is as likely; the factors are such that the
+// pairs of any two columns form a lattice with nearly the largest possible distances.
+fn thresholds(word: u32, half: u32, turn: u32) -> vec4<u32> {
+  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u) + vec4<u32>(turn);
 }
 
 
@@ -378,7 +375,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let from_row_0 = min(row_0, params.rows - 1u);
   let unit_0 = units[group_row + my_row_0];
   var from_next_0 = base_codes(from_row_0, first + my_v);
-  let stream = rounding_stream();
+  let turn = rounding_turn();
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
     var sum_0 = Sum();
@@ -409,16 +406,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     {
       let at = sums + my_row_0 * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;
-      let word_0 = rounding_word(stream, row_0, 2u * v);
-      let word_1 = rounding_word(stream, row_0, 2u * v + 1u);
+      let word_0 = rounding_word(row_0, 2u * v);
+      let word_1 = rounding_word(row_0, 2u * v + 1u);
       let sum_0 = bitcast<vec4<f32>>(tile[at + 0u]).xzyw * unit_0;
-      codes[0] = new_codes(from_0[0], sum_0, random_bits(word_0, 0u));
+      codes[0] = new_codes(from_0[0], sum_0, thresholds(word_0, 0u, turn));
       let sum_1 = bitcast<vec4<f32>>(tile[at + 1u]).xzyw * unit_0;
-      codes[1] = new_codes(from_0[1], sum_1, random_bits(word_0, 1u));
+      codes[1] = new_codes(from_0[1], sum_1, thresholds(word_0, 1u, turn));
       let sum_2 = bitcast<vec4<f32>>(tile[at + 2u]).xzyw * unit_0;
-      codes[2] = new_codes(from_0[2], sum_2, random_bits(word_1, 0u));
+      codes[2] = new_codes(from_0[2], sum_2, thresholds(word_1, 0u, turn));
       let sum_3 = bitcast<vec4<f32>>(tile[at + 3u]).xzyw * unit_0;
-      codes[3] = new_codes(from_0[3], sum_3, random_bits(word_1, 1u));
+      codes[3] = new_codes(from_0[3], sum_3, thresholds(word_1, 1u, turn));
       if (row_0 < params.rows && v < params.vectors) {
         weight[place_of(params.w_row + row_0, v)] = codes;
       }
