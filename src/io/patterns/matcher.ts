@@ -1,6 +1,7 @@
 /**
- * Matches names of modules with the regular expressions of a file, in a time that is bounded whatever
- * the expression: from a set of places to the set of places that it can reach, so no way is gone twice.
+ * Matches names of modules with the regular expressions of a file, and paths with the globs of a card, in
+ * a time that is bounded whatever the expression: from a set of places to the set of places that it can
+ * reach, so no way is gone twice.
  *
  * @module
  */
@@ -38,10 +39,19 @@ export class BoundedPattern {
    * @throws {Error} if that takes more steps than any name needs.
    */
   matches(text: string, toEnd = false): boolean {
-    const match = new Match([...text]);
+    const match = new Match([...text], MOST_STEPS);
     const ends = match.ends(this.#pattern, match.only(0));
     return toEnd ? ends[match.length] === 1 : ends.includes(1);
   }
+}
+
+/**
+ * Whether a pattern matches all of a text. The steps are not counted: it is for patterns of few parts, and
+ * no unbounded repetition in another, which take a step for each part and character.
+ */
+export function matchesAll(pattern: Pattern, text: string): boolean {
+  const match = new Match([...text], Infinity);
+  return match.ends(pattern, match.only(0))[match.length] === 1;
 }
 
 /**
@@ -60,10 +70,11 @@ export function boundedPattern(source: string): BoundedPattern {
 
 class Match {
   readonly #characters: readonly string[];
-  #left = MOST_STEPS;
+  #left: number;
 
-  constructor(characters: readonly string[]) {
+  constructor(characters: readonly string[], mostSteps: number) {
     this.#characters = characters;
+    this.#left = mostSteps;
   }
 
   get length(): number {

@@ -26,6 +26,8 @@ Deno.test("stars, question marks and sets stay in a folder, two stars cross fold
     ["", "", true],
     ["*", "", true],
     ["café*", "café\u{1f600}", true],
+    ["\u{1f600}?", "\u{1f600}a", true],
+    ["[\u{1f600}]", "\u{1f600}", true],
   ];
   for (const [glob, path, expected] of fits) {
     assertEquals(globTest(glob)(path), expected, `${glob} on ${path}`);
