@@ -9,8 +9,10 @@ import { join } from "node:path";
 import type { Prompt } from "../inference/prompt.ts";
 import { EventFile, type Scalars } from "../io/event_file.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
+import { FileError } from "../errors.ts";
 import { exists } from "../io/exists.ts";
 import { toFileError } from "../io/file_error.ts";
+import { isJsonObject, parseJson, showJson } from "../io/json.ts";
 import { readTextFile } from "../io/text_file.ts";
 import type { TrainingMetrics } from "../train/metrics.ts";
 import type { Trainer } from "../train/trainer.ts";
@@ -167,11 +169,30 @@ interface SampleLine {
   text: string;
 }
 
-/** The texts of the steps before one, which a run goes on from. */
-async function samplesBefore(path: string, step: number): Promise<SampleLine[]> {
+/**
+ * The texts of the steps before one, which a run goes on from.
+ *
+ * @throws {FileError} for a line that no run wrote.
+ */
+export async function samplesBefore(path: string, step: number): Promise<SampleLine[]> {
   if (step === 0 || !await exists(path)) return [];
   const lines = (await readTextFile(path)).split("\n").filter((line) => line !== "");
-  return lines.map((line) => JSON.parse(line) as SampleLine).filter((line) => line.step < step);
+  return lines.map((line, i) => sampleLine(line, `line ${i + 1} of "${path}"`))
+    .filter((line) => line.step < step);
+}
+
+function sampleLine(text: string, where: string): SampleLine {
+  let line: unknown;
+  try {
+    line = parseJson(text);
+  } catch {
+    // Which is no object either.
+  }
+  if (isJsonObject(line) && Number.isSafeInteger(line.step)) return line as unknown as SampleLine;
+  throw new FileError(
+    `Cannot read ${where}, which must be JSON with a step, as a run writes it: found ` +
+      `${showJson(line ?? text)}; repair the line, or move the file away`,
+  );
 }
 
 async function removeFile(path: string): Promise<void> {

@@ -10,7 +10,7 @@ import { FileError } from "../errors.ts";
 import { exists } from "../io/exists.ts";
 import type { ModelCardFacts } from "../io/hub/model_card.ts";
 import { parseDataName, parseModelName, repoOfFolder } from "../io/hub/names.ts";
-import { isJsonObject, readJson } from "../io/json.ts";
+import { isJsonObject, parseJson, readJson } from "../io/json.ts";
 import { LARGEST_LIST, readTextFile } from "../io/text_file.ts";
 import { ADAPTER_CONFIG_FILE } from "../io/peft.ts";
 import { LOG_FILE } from "../train/log.ts";
@@ -63,7 +63,7 @@ async function readLog(path: string): Promise<Partial<Facts>> {
     .filter((line) => line.trim() !== "");
   const entries = lines.map((line, i) => {
     try {
-      return JSON.parse(line);
+      return parseJson(line);
     } catch {
       throw new FileError(
         `Cannot read line ${

@@ -98,8 +98,8 @@ async function dawnPlace(): Promise<string> {
 async function folderProblem(folder: string): Promise<string | null> {
   const path = resolve(folder, "package.json");
   try {
-    const { name } = JSON.parse(await Deno.readTextFile(path));
-    return name === "webgpu" ? null : `"${path}" is of another package`;
+    const settings = JSON.parse(await Deno.readTextFile(path));
+    return settings?.name === "webgpu" ? null : `"${path}" is of another package`;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return `there is no "${path}"`;
     if (error instanceof SyntaxError) return `"${path}" is no JSON`;

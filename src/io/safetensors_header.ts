@@ -7,7 +7,7 @@
 
 import { FileError } from "../errors.ts";
 import { bytesPerElement, type DType, DTYPES, isDType } from "./dtype.ts";
-import { isJsonObject, showJson } from "./json.ts";
+import { isJsonObject, parseJson, showJson } from "./json.ts";
 
 /** One tensor of a safetensors file. */
 export interface TensorInfo {
@@ -81,7 +81,7 @@ export function parseSafetensorsHeader(
   let json: unknown;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (error) {
     throw fail(`its header is not valid JSON (${(error as Error).message})`);
   }

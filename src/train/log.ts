@@ -9,6 +9,7 @@ import { makeFolder, syncFolder, writeAll, writeFileAtomically } from "../io/ato
 import { exists } from "../io/exists.ts";
 import { readBounded } from "../io/text_file.ts";
 import { toFileError } from "../io/file_error.ts";
+import { parseJson } from "../io/json.ts";
 
 /** Name of the log in a run's folder. */
 export const LOG_FILE = "training_log.jsonl";
@@ -155,7 +156,7 @@ function isOfStep({ loss, missing }: Entry): boolean {
 /** What a line says; null if it is none of a log, as one that a crash cut. */
 function parse(line: string): Entry | null {
   try {
-    const entry = JSON.parse(line);
+    const entry = parseJson(line) as Entry & Record<string, unknown>;
     const isEntry = Number.isSafeInteger(entry.step) && entry.step >= 0 &&
       (entry.missing === true ||
         ["loss", "evalLoss", "savedEvalLoss"].some((name) => Number.isFinite(entry[name])));

@@ -1,6 +1,8 @@
 /** Samples and event files of `train`: what they have, and that they change nothing. */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { samplesBefore } from "../../src/cli/records.ts";
+import { FileError } from "../../src/errors.ts";
 import { exists } from "../../src/io/exists.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand } from "../support/terminal.ts";
@@ -68,6 +70,16 @@ Deno.test("samples and events are written, resumed, and leave every bit of a run
     const written = await Promise.all(files.map((name) => Deno.readTextFile(`${events}/${name}`)));
     for (const tag of ["train/loss", "train/learning_rate", "eval/loss", "sample/3"]) {
       assert(written.every((text) => text.includes(tag)), tag);
+    }
+  }));
+
+Deno.test("a damaged file of samples is refused by the line, not begun anew", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/samples.jsonl`;
+    const sound = JSON.stringify({ step: 1, prompt: "a", text: "b" });
+    for (const damaged of ['{"step": 2, "pro', "null", '{"prompt": ""}', "[".repeat(1e5)]) {
+      await Deno.writeTextFile(path, `${sound}\n${damaged}\n`);
+      await assertRejects(() => samplesBefore(path, 4), FileError, "Cannot read line 2 of ");
     }
   }));
 

@@ -31,6 +31,9 @@ Deno.test("a card tells nothing of the machine: no folders, no keys of addresses
     }
     await Deno.writeTextFile(join(folder, "training_log.jsonl"), '{"step": 1, "loss": 2}\n{"st\n');
     await assertRejects(() => factsOfRun(folder), FileError, "Cannot read line 2 of ");
+    const deep = `${"[".repeat(1e5)}${"]".repeat(1e5)}\n`;
+    await Deno.writeTextFile(join(folder, "training_log.jsonl"), deep);
+    await assertRejects(() => factsOfRun(folder), FileError, "Cannot read line 1 of ");
   }));
 
 Deno.test("a card has the facts of a log of any length", () =>

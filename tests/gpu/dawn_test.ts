@@ -116,6 +116,9 @@ Deno.test("FALQON_DAWN names a folder of the package or an npm: specifier, and n
     await Deno.writeTextFile(join(folder, "index.js"), code);
     await Deno.writeTextFile(join(other, "index.js"), code);
     await Deno.writeTextFile(join(other, "package.json"), '{"name": "other", "type": "module"}');
+    const none = join(folder, "none");
+    await Deno.mkdir(none);
+    await Deno.writeTextFile(join(none, "package.json"), "null");
     const url = pathToFileURL(join(folder, "index.js")).href;
     const refused: [place: string, problem: string][] = [
       [`data:text/javascript,${code}`, "it is neither a folder nor an npm: specifier"],
@@ -129,6 +132,7 @@ Deno.test("FALQON_DAWN names a folder of the package or an npm: specifier, and n
       [folder, `there is no "${join(folder, "package.json")}"`],
       [join(folder, "index.js"), "Not a directory"],
       [other, `"${join(other, "package.json")}" is of another package`],
+      [none, `"${join(none, "package.json")}" is of another package`],
       ["./nowhere", `there is no "${join(Deno.cwd(), "nowhere/package.json")}"`],
     ];
     for (const [place, problem] of refused) {

@@ -90,6 +90,11 @@ Deno.test("a header that lies is refused with a sentence that names the file", (
       ["truncated header", cut, "only 22 follow"],
       ["truncated data", fileBytes({ a: tensor({}) }, 7), "the 7 bytes that follow"],
       ["no JSON", fileBytes("{nope", 0), "not valid JSON"],
+      [
+        "a deep one",
+        fileBytes(`{"a":${"[".repeat(1e5)}${"]".repeat(1e5)}}`, 0),
+        "nested more than",
+      ],
       ["no UTF-8", fileBytes("{}", 0).with(8, 0xff), "not valid JSON"],
       ["an array", fileBytes("[1]", 0), "not a JSON object but [1]"],
       ["null", fileBytes("null", 0), "not a JSON object but null"],

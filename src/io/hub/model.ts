@@ -5,7 +5,7 @@
  */
 
 import { HubError, ModelError } from "../../errors.ts";
-import { isJsonObject } from "../json.ts";
+import { isJsonObject, parseJson, showJson } from "../json.ts";
 import { ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE } from "../peft.ts";
 import { WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../weights.ts";
 import { parseModelName, type Repo, showRepo } from "./names.ts";
@@ -110,27 +110,29 @@ async function chooseFiles(
 async function modelWeights(repo: Repo, { paths, readText }: RepoContents): Promise<string[]> {
   if (paths.includes(WEIGHTS_FILE)) return [WEIGHTS_FILE];
   if (!paths.includes(WEIGHTS_INDEX_FILE)) return [];
-  const index = parsed(await readText(WEIGHTS_INDEX_FILE));
+  const index = parsedIndex(await readText(WEIGHTS_INDEX_FILE), repo);
   const map = isJsonObject(index) && isJsonObject(index.weight_map) ? index.weight_map : {};
-  const shards = [...new Set(Object.values(map).map(String))];
-  const missing = shards.find((path) => !paths.includes(path));
+  const shards = [...new Set(Object.values(map))] as string[];
+  const missing = shards.find((path) => !paths.includes(path)); // also one that is no string
   if (missing !== undefined || shards.length === 0) {
     throw new ModelError(
       `Cannot use "${showRepo(repo)}" as its ${WEIGHTS_INDEX_FILE} names ` +
         `${
-          missing === undefined ? "no files" : `"${missing}", which is not there`
-        }: take another ` +
-        "revision, or fetch it again",
+          missing === undefined ? "no files" : `${showJson(missing)}, which is not there`
+        }: take ` +
+        "another revision, or fetch it again",
     );
   }
   return [...shards, WEIGHTS_INDEX_FILE];
 }
 
-/** What a JSON text says; undefined for what is none. */
-function parsed(text: string): unknown {
+function parsedIndex(text: string, repo: Repo): unknown {
   try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
+    return parseJson(text);
+  } catch (error) {
+    throw new ModelError(
+      `Cannot use "${showRepo(repo)}" as its ${WEIGHTS_INDEX_FILE} cannot be read as JSON ` +
+        `(${(error as Error).message}): take another revision, or fetch it again`,
+    );
   }
 }

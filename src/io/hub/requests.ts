@@ -6,6 +6,7 @@
 
 import { HubError } from "../../errors.ts";
 import { toFileError } from "../file_error.ts";
+import { parseJson } from "../json.ts";
 import { byHand, type Repo, showRepo } from "./names.ts";
 import type { HubSettings } from "./settings.ts";
 
@@ -154,7 +155,7 @@ const [SAID, LARGEST_REFUSAL] = [200, 1 << 16];
 async function messageIn(response: Response): Promise<string> {
   const text = (await beginning(response).catch(() => "")).trim();
   try {
-    const { error, message } = JSON.parse(text);
+    const { error, message } = parseJson(text) as Record<string, unknown>;
     return [error, message].find((said) => typeof said === "string") ?? text;
   } catch {
     return text.startsWith("<") ? "" : text;

@@ -20,10 +20,10 @@ const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const SPACE = /[ \t\n\r]*/y;
 
-/** Deeper than any file that is meant seriously. */
-const MOST_LEVELS = 1000;
+/** Arrays and objects in each other: a limit of this package. */
+const MOST_LEVELS = 128;
 
-/** Reads a text; null if it is no JSON, or nested more than a thousand times. */
+/** Reads a text; null if it is no JSON, or nested more deeply than that. */
 export function readJsonText(text: string): Json | null {
   let at = 0;
   const match = (pattern: RegExp): string | null => {
@@ -52,7 +52,6 @@ export function readJsonText(text: string): Json | null {
   };
   let level = 0;
   const value = (): Json | null => {
-    if (level === MOST_LEVELS) return null;
     level++;
     const found = inside();
     level--;
@@ -60,6 +59,7 @@ export function readJsonText(text: string): Json | null {
   };
   const inside = (): Json | null => {
     skip();
+    if ("{[".includes(text[at]) && level > MOST_LEVELS) return null;
     if (text[at] === "{") {
       const fields: Fields = [];
       const sound = members("}", () => {

@@ -131,6 +131,22 @@ Deno.test("of sharded weights the shards that the index names are fetched", () =
     assertEquals(await tree(adapter), ["adapter_config.json", "adapter_model.safetensors"]);
   }));
 
+Deno.test("an index that names no files of the repository is refused, however it is made", () =>
+  withHub(async (hub, options) => {
+    const indices: readonly [index: string, words: string][] = [
+      ["{", "cannot be read as JSON"],
+      [`{"weight_map": ${"[".repeat(1e5)}${"]".repeat(1e5)}}`, "nested more than 128 levels deep"],
+      ["[]", "names no files"],
+      ["null", "names no files"],
+      ['{"weight_map": {"a": {"toString": 1, "valueOf": 1}}}', 'names {"toString":1,"valueOf":1}'],
+      ['{"weight_map": {"a": null}}', "names null, which is not there"],
+    ];
+    for (const [i, [index, words]] of indices.entries()) {
+      hub.add(`org/bad${i}`, { "config.json": "{}", "model.safetensors.index.json": index });
+      await assertRejects(() => fetchModel(`org/bad${i}`, options), ModelError, words);
+    }
+  }));
+
 Deno.test("a connection that breaks is taken up again where it was cut", () =>
   withHub(async (hub, options) => {
     hub.faults.cutAfter = 60_000;
