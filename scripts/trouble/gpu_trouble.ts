@@ -25,6 +25,8 @@ const flags = parseArgs(Deno.args, {
 });
 const provider = flags.provider as "native" | "dawn";
 const MIB = 2 ** 20;
+/** Smaller pieces come from the host's memory where a driver offers that, and there is much of it. */
+const SMALLEST = 64 * MIB;
 
 /** Takes pieces of memory, smaller ones as larger ones fail, until nothing is left. Closing the device gives them back. */
 async function fill(): Promise<Device> {
@@ -34,7 +36,7 @@ async function fill(): Promise<Device> {
   const held: GPUBuffer[] = [];
   let bytes = 0;
   // Not `device.allocate`: a device that failed once refuses all that follows, and this one is to fail.
-  for (let size = Math.min(1024 * MIB, device.bindingLimit); size >= 4 * MIB;) {
+  for (let size = Math.min(1024 * MIB, device.bindingLimit); size >= SMALLEST;) {
     gpu.pushErrorScope("out-of-memory");
     const buffer = gpu.createBuffer({
       size,
@@ -47,7 +49,7 @@ async function fill(): Promise<Device> {
       bytes += size;
     } else {
       console.log(`at ${bytes / MIB} MiB held, ${size / MIB} more: ${error.message.trim()}`);
-      size = Math.floor(size / 16) * 4;
+      size /= 4;
     }
   }
   for (let left = Number(flags.leave) * MIB; left > 0 && held.length > 0;) {
@@ -56,7 +58,12 @@ async function fill(): Promise<Device> {
     bytes -= buffer.size;
     buffer.destroy();
   }
-  await gpu.queue.onSubmittedWorkDone();
+  // What is destroyed is freed when work submitted after it has ended.
+  for (let round = 0; round < 3; round++) {
+    gpu.queue.submit([]);
+    await gpu.queue.onSubmittedWorkDone();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
   console.log(`holds ${bytes / MIB} MiB`);
   return device;
 }

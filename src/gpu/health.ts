@@ -109,7 +109,7 @@ export class DeviceHealth {
 function lostError(message: string): DeviceLostError {
   return new DeviceLostError(
     `Cannot continue as the GPU was lost (${
-      oneLine(message) || "without a reason"
+      reasonOf(message) || "without a reason"
     }): start again, ` +
       "and if that repeats, look into the driver's log and update it",
   );
@@ -125,11 +125,15 @@ function memoryError(allocated: number): DeviceError {
 
 function refusedError(message: string): DeviceError {
   return new DeviceError(
-    `Cannot continue as the GPU reported: ${oneLine(message) || "an internal error"}; this is a ` +
+    `Cannot continue as the GPU reported: ${reasonOf(message) || "an internal error"}; this is a ` +
       "mistake of this package or of the driver: update the driver, or report it",
   );
 }
 
-function oneLine(message: string): string {
-  return message.trim().replace(/\s+/g, " ");
+/**
+ * What a provider says, in one line: Dawn adds what it was doing, and where in its own source it found it.
+ */
+export function reasonOf(message: string): string {
+  const lines = message.split("\n").filter((line) => !/^\s*(at|- While) /.test(line));
+  return lines.join(" ").trim().replace(/\s+/g, " ");
 }

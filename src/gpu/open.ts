@@ -6,6 +6,7 @@
 
 import { DeviceError, OptionError } from "../errors.ts";
 import { loadDawn } from "./dawn.ts";
+import { reasonOf } from "./health.ts";
 import {
   F16_MATRIX,
   SUBGROUP_MATRIX,
@@ -193,7 +194,9 @@ async function openAdapter(
     return { gpu, info, hasPackedDot };
   } catch (error) {
     throw new DeviceError(
-      `Cannot open ${nameOf(info, provider)} as it refused: ${(error as Error).message}; ` +
+      `Cannot open ${nameOf(info, provider)} as it refused: ${
+        reasonOf((error as Error).message)
+      }; ` +
         "close other programs that use it, or update its driver",
       { cause: error },
     );
