@@ -6,7 +6,7 @@
 
 import type { GgufArchitecture } from "./gguf_architectures.ts";
 import type { AttentionLayerPlan, ModelPlan, NormPlan } from "./plan.ts";
-import { biasName } from "./plan_tensors.ts";
+import { biasTensorOf } from "./plan_tensors.ts";
 import type { LinearRole } from "./tensor_map.ts";
 
 /** A tensor of a file. */
@@ -105,7 +105,9 @@ function linearSources(
   const biased = role === "o" ? bias.o : "qkv".includes(role) ? bias.qkv : mlp.bias;
   return [
     { ...of, name, tensor, shape: [rows, cols] },
-    ...biased ? [{ ...of, name: biasName(name), tensor: biasName(tensor), shape: [rows] }] : [],
+    ...biased
+      ? [{ ...of, name: biasTensorOf(name), tensor: biasTensorOf(tensor), shape: [rows] }]
+      : [],
   ];
 }
 

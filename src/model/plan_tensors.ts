@@ -90,8 +90,8 @@ export function linearTensorNames({ layers, tokenInputs }: ModelPlan): Set<strin
   ]);
 }
 
-/** The name of the bias that stands beside a weight. */
-export function biasName(weight: string): string {
+/** The tensor of a bias, by that of the weight that it stands beside; `biasName` of layers is by module. */
+export function biasTensorOf(weight: string): string {
   return weight.replace(/\.weight$/, ".bias");
 }
 
@@ -117,7 +117,7 @@ export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
         const { name, rows } = stored;
         const outFeatures = Math.max(shapes.get(name)?.[0] ?? 0, storedRow(stored, rows - 1) + 1);
         shapes.set(name, [outFeatures, inFeatures]);
-        if (bias) shapes.set(biasName(name), [outFeatures]);
+        if (bias) shapes.set(biasTensorOf(name), [outFeatures]);
       }
     };
     const bias = mixerBias(layer);
