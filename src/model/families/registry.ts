@@ -56,6 +56,17 @@ export function classNameOf(modelType: string): string {
 }
 
 const GEMMA_TOKENS = { bos_token_id: 2, eos_token_id: 1, pad_token_id: 0 };
+const GEMMA_3_AND_4 = {
+  ...GEMMA_TOKENS,
+  hidden_size: 2304,
+  intermediate_size: 9216,
+  num_attention_heads: 8,
+  num_key_value_heads: 4,
+  head_dim: 256,
+  hidden_activation: "gelu_pytorch_tanh",
+  max_position_embeddings: 131072,
+  tie_word_embeddings: true,
+};
 const OLMO_TOKENS = { bos_token_id: null, eos_token_id: 50279, pad_token_id: 1 };
 
 /** By `model_type`. */
@@ -207,17 +218,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     className: "Gemma3",
     // The 4B model's config.json leaves out even its sizes.
     defaults: {
-      ...GEMMA_TOKENS,
+      ...GEMMA_3_AND_4,
       vocab_size: 262208,
-      hidden_size: 2304,
-      intermediate_size: 9216,
       num_hidden_layers: 26,
-      num_attention_heads: 8,
-      num_key_value_heads: 4,
-      head_dim: 256,
-      hidden_activation: "gelu_pytorch_tanh",
-      max_position_embeddings: 131072,
-      tie_word_embeddings: true,
       sliding_window: 4096,
     },
   },
@@ -225,17 +228,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     plan: gemma4,
     className: "Gemma4",
     defaults: {
-      ...GEMMA_TOKENS,
+      ...GEMMA_3_AND_4,
       vocab_size: 262144,
-      hidden_size: 2304,
-      intermediate_size: 9216,
       num_hidden_layers: 30,
-      num_attention_heads: 8,
-      num_key_value_heads: 4,
-      head_dim: 256,
-      hidden_activation: "gelu_pytorch_tanh",
-      max_position_embeddings: 131072,
-      tie_word_embeddings: true,
       sliding_window: 512,
       vocab_size_per_layer_input: 262144,
       hidden_size_per_layer_input: 256,
