@@ -11,11 +11,13 @@
 
 import { tmpdir } from "node:os";
 import { main } from "./src/cli/main.ts";
+import { exitCodeOf, startedProgram } from "./src/cli/supervise.ts";
 import { processTerminal } from "./src/cli/terminal.ts";
 
 if (import.meta.main) {
   quietDriver();
-  Deno.exit(await main(Deno.args, processTerminal()));
+  const program = await startedProgram(Deno.args, import.meta.url);
+  Deno.exit(exitCodeOf(program, await main(program.words, processTerminal(program))));
 }
 
 /**

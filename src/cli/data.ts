@@ -7,6 +7,7 @@
 import { Dataset } from "../data/dataset.ts";
 import { showRows } from "../data/preview.ts";
 import { ModelFiles } from "../inference/model_files.ts";
+import { OptionError } from "../errors.ts";
 import { needed } from "./command.ts";
 import { UsageError } from "./errors.ts";
 import { locate, locateData } from "./located.ts";
@@ -43,6 +44,29 @@ export async function openDataset(
     ...(dataWeights && { weights: dataWeights }),
     onNotice: noticesOn(terminal),
   });
+}
+
+/** The rows to train on and those held out. */
+export async function openTrainingData(
+  values: TrainValues,
+  terminal: Terminal,
+): Promise<{ data: Dataset; evalData: Dataset | null }> {
+  const { evalData: heldOut, evalFraction, seed } = values;
+  const data = await openDataset(needed(values, "data"), values, terminal);
+  if (heldOut === undefined && evalFraction === undefined) return { data, evalData: null };
+  if (heldOut === undefined) {
+    const { train, heldOut } = data.split(evalFraction!, seed);
+    return { data: train, evalData: heldOut };
+  }
+  if (evalFraction !== undefined) {
+    throw new OptionError(
+      "Cannot use --eval-data and --eval-fraction together as each says what is held out: give one",
+    );
+  }
+  return {
+    data,
+    evalData: await openDataset(heldOut, { ...values, dataWeights: undefined }, terminal),
+  };
 }
 
 /**

@@ -14,7 +14,7 @@ import { toFileError } from "../io/file_error.ts";
 import { referenceTo } from "../io/hub/names.ts";
 import { FolderLock } from "../io/folder_lock.ts";
 import { expectWritable } from "../io/writable.ts";
-import { findCheckpoint, holdsRun } from "../train/checkpoint.ts";
+import { findCheckpoint, holdsRun, runFolderOf } from "../train/checkpoint.ts";
 import { tidyFolder } from "../train/folder_order.ts";
 import { flattenOptions, groupedNames, groupOptions } from "../train/option_groups.ts";
 import { PLAIN_NAMES, type PlainOptions, type ResolvedOptions } from "../train/options.ts";
@@ -131,6 +131,17 @@ export async function writeOptions(
   }
   for (const name of OF_ONE_CALL) delete options[name];
   await writeFileAtomically(join(folder, OPTIONS_FILE), JSON.stringify(options, null, 2) + "\n");
+}
+
+/**
+ * The folder that a run is kept in.
+ *
+ * @throws {FileError} if a run is to go on that is not there.
+ */
+export async function runFolder(
+  { outputDir = "./out", resumeFrom }: Pick<TrainValues, "outputDir" | "resumeFrom">,
+): Promise<string> {
+  return resumeFrom === undefined ? outputDir : await runFolderOf(resumeFrom);
 }
 
 /**

@@ -6,6 +6,7 @@
  */
 
 import { printable, printableLines } from "../printable.ts";
+import type { RestartFrom } from "../train/restart.ts";
 import { LineInput } from "./line_input.ts";
 
 /** What a command talks to: a process's streams, or a test's. */
@@ -43,6 +44,33 @@ export interface Terminal {
    * exit code that it should end with, until the result is disposed of.
    */
   onStop(handler: (code: number) => void): Disposable;
+  /** The program behind it, for a command that runs it once more; left out where there is none. */
+  readonly program?: Program;
+}
+
+/** The program that a process runs. */
+export interface Program {
+  /** Address of its module. */
+  readonly url: string;
+  /** The words of its command line. */
+  readonly words: readonly string[];
+  /** The process that started this one and watches over it: see `supervise.ts`. */
+  readonly supervisor?: Supervisor;
+}
+
+/** What the process that watches over this one says. */
+export interface Supervisor {
+  /** What this process is to do. */
+  readonly order: Order;
+  /** Calls `handler` when it passes on that the work is to end, as {@linkcode Terminal.onStop} does. */
+  onStop(handler: (code: number) => void): Disposable;
+}
+
+/** Where a process begins. */
+export interface Order {
+  from: RestartFrom;
+  /** How many seconds ago, and at which step, the first one began whose work this one goes on with. */
+  begun?: { seconds: number; step: number };
 }
 
 /** Standard input. */
@@ -62,10 +90,10 @@ const [GREEN, PLAIN] = ["\x1b[32m", "\x1b[0m"];
 const CLEAR_TO_END = "\x1b[K";
 
 /** The exit codes of signals that ask a process to end: 128 and the number of the signal. */
-const STOP_SIGNALS = { SIGINT: INTERRUPTED, SIGTERM: 143, SIGHUP: 129 } as const;
+export const STOP_SIGNALS = { SIGINT: INTERRUPTED, SIGTERM: 143, SIGHUP: 129 } as const;
 
 /** The streams of this process. A second Ctrl-C ends it at once. */
-export function processTerminal(): Terminal {
+export function processTerminal(program: Program): Terminal {
   const handlers: (() => void)[] = [];
   const lines = new LineInput(() => {
     const handler = handlers.at(-1);
@@ -87,7 +115,8 @@ export function processTerminal(): Terminal {
       // Some terminals, such as those of `script`, do not know their size.
       return Deno.stderr.isTerminal() ? Deno.consoleSize().columns || 80 : null;
     },
-    onStop,
+    program,
+    onStop: (handler) => onStop(handler, program.supervisor),
     onInterrupt(handler) {
       let count = 0;
       const listener = () => {
@@ -134,14 +163,33 @@ export function writersOf(
 /** After SIGHUP nobody reads what is written, and writing may fail: the work is still to be saved. */
 let terminalIsGone = false;
 
-/** Listens to every signal that asks to end; a second one ends the process at once. */
-function onStop(handler: (code: number) => void): Disposable {
+/**
+ * Listens to whatever asks to end: signals, and the supervisor, who passes on those that it gets. A second
+ * one ends the process at once. Ctrl-C in a terminal comes both ways, so each way counts for itself.
+ */
+function onStop(handler: (code: number) => void, supervisor?: Supervisor): Disposable {
   using added = new DisposableStack();
-  let count = 0;
+  let asked = 0;
+  const way = () => {
+    let count = 0;
+    return (code: number) => {
+      if (++count <= asked) return;
+      asked = count;
+      if (count > 1) Deno.exit(code);
+      handler(code);
+    };
+  };
+  added.use(onStopSignals(way()));
+  if (supervisor) added.use(supervisor.onStop(way()));
+  return added.move();
+}
+
+/** Calls `handler` with the exit code at every signal that asks to end, until the result is disposed of. */
+export function onStopSignals(handler: (code: number) => void): Disposable {
+  using added = new DisposableStack();
   for (const [name, code] of Object.entries(STOP_SIGNALS)) {
     const signal = name as keyof typeof STOP_SIGNALS;
     const listener = () => {
-      if (++count > 1) Deno.exit(code);
       if (signal === "SIGHUP") terminalIsGone = true;
       handler(code);
     };

@@ -7,7 +7,6 @@
 import { join } from "node:path";
 import type { Dataset } from "../data/dataset.ts";
 import { dataWarnings } from "../data/statistics.ts";
-import { OptionError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import { Model } from "../inference/model.ts";
 import { formOf } from "../inference/save_model.ts";
@@ -19,7 +18,7 @@ import { restartOnDeviceLost } from "../train/restart.ts";
 import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
-import { openDataset, showDataset } from "./data.ts";
+import { openTrainingData, showDataset } from "./data.ts";
 import { locate, shownModel } from "./located.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
 import { findRate } from "./find_rate.ts";
@@ -30,16 +29,17 @@ import { Progress } from "./progress.ts";
 import { readSamples, Records, type Samples } from "./records.ts";
 import { estimateRows } from "./row_estimate.ts";
 import { StatusLine } from "./status_line.ts";
-import { runFolderOf } from "../train/checkpoint.ts";
 import {
   expectFree,
   expectNotModel,
   resumedOptions,
+  runFolder,
   takeFolder,
   trainerOptions,
   writeOptions,
 } from "./run_folder.ts";
 import { compareSaved, ROUNDED_UNKNOWN } from "./saved_loss.ts";
+import { superviseTraining } from "./supervise.ts";
 import { noticesOn, outlivingReaders, tell, type Terminal } from "./terminal.ts";
 import { choiceOf, gain } from "./train_summary.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
@@ -53,17 +53,19 @@ export const train: Command = command({
   run,
 });
 
-async function run(given: TrainValues, plain: Terminal): Promise<number> {
+async function run(words: TrainValues, plain: Terminal): Promise<number> {
+  const isRun = !words.findLearningRate && words.showRows === undefined;
+  const code = isRun ? await superviseTraining(words, plain) : null;
+  if (code !== null) return code;
   using line = new StatusLine(outlivingReaders(plain));
   const { terminal } = line;
+  const { order } = terminal.program?.supervisor ?? {};
+  const given: TrainValues = { ...words, ...order?.from };
   const { resumeFrom } = given;
   const onNotice = noticesOn(terminal);
-  const isRun = !given.findLearningRate && given.showRows === undefined;
   const stop = { at: exitNow };
   using _ = isRun ? terminal.onStop((code) => stop.at(code)) : null;
-  const output = resumeFrom === undefined
-    ? given.outputDir ?? "./out"
-    : await runFolderOf(resumeFrom);
+  const output = await runFolder(given);
   if (isRun && resumeFrom === undefined) await expectNotModel(output, needed(given, "model"));
   using _lock = isRun ? await takeFolder(output, onNotice) : null;
   const named = resumeFrom === undefined
@@ -73,11 +75,13 @@ async function run(given: TrainValues, plain: Terminal): Promise<number> {
   if (resumeFrom === undefined && isRun && !overwrite) await expectFree(output);
   if (named.showRows !== undefined) return await showDataset(named, terminal);
   const samples = await readSamples(named, terminal);
-  const { data, evalData } = await openData(named, terminal);
+  const { data, evalData } = await openTrainingData(named, terminal);
   const values = await locate(named, terminal);
   const folder = needed(values, "model");
   if (values.findLearningRate) return await findRate(values, { data, evalData }, terminal);
-  const job = { values, folder, data, evalData, output, overwrite, samples, stop, started: {} };
+  const { seconds, step } = order?.begun ?? {};
+  const started = seconds === undefined ? {} : { at: performance.now() - 1000 * seconds, step };
+  const job = { values, folder, data, evalData, output, overwrite, samples, stop, started };
   return await restartOnDeviceLost((from) => attempt({ ...job, ...from }, line), {
     restarts: values.onDeviceLost === "restart" ? undefined : 0,
     onNotice: (notice) => tell(terminal, "warning", notice),
@@ -221,29 +225,6 @@ async function resume(
   const { values, named } = await resumedOptions(resumeFrom, folder, given);
   if (named !== null) terminal.stderr(`${named}\n`);
   return values;
-}
-
-/** The rows to train on and those held out. */
-async function openData(
-  values: TrainValues,
-  terminal: Terminal,
-): Promise<{ data: Dataset; evalData: Dataset | null }> {
-  const { evalData: heldOut, evalFraction, seed } = values;
-  const data = await openDataset(needed(values, "data"), values, terminal);
-  if (heldOut === undefined && evalFraction === undefined) return { data, evalData: null };
-  if (heldOut === undefined) {
-    const { train, heldOut } = data.split(evalFraction!, seed);
-    return { data: train, evalData: heldOut };
-  }
-  if (evalFraction !== undefined) {
-    throw new OptionError(
-      "Cannot use --eval-data and --eval-fraction together as each says what is held out: give one",
-    );
-  }
-  return {
-    data,
-    evalData: await openDataset(heldOut, { ...values, dataWeights: undefined }, terminal),
-  };
 }
 
 /** Trains to the end, or until the trainer is stopped, showing progress. */

@@ -21,7 +21,7 @@ export interface RunStanding {
 export function withKept(error: unknown, { step, kept }: RunStanding): unknown {
   if (!(error instanceof DeviceError) || told.has(error)) return error;
   told.add(error);
-  error.message += sentence(step, kept);
+  error.message += keptInWords({ step, kept });
   if (error instanceof DeviceLostError) Object.assign(error, { step, kept });
   return error;
 }
@@ -35,7 +35,8 @@ export async function tellingKept<T>(run: RunStanding, work: Promise<T>): Promis
   }
 }
 
-function sentence(step: number, kept: KeptCheckpoint | null): string {
+/** What is kept of a run, as the rest of a sentence. */
+export function keptInWords({ step, kept }: RunStanding): string {
   if (kept === null) {
     return step > 0 ? `; no checkpoint was written, so ${stepsInWords(0, step)} to do again` : "";
   }

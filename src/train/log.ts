@@ -141,6 +141,15 @@ function completed(lines: readonly string[], last: number): string[] {
   ]).flat();
 }
 
+/** The last step that the log in a folder has; 0 for none. A crash may have cut its last line. */
+export async function lastLoggedStep(folder: string): Promise<number> {
+  const path = join(folder, LOG_FILE);
+  if (!await exists(path)) return 0;
+  const lines = new TextDecoder().decode(await readBounded(path, Infinity)).split("\n");
+  const last = lines.findLast((line) => parse(line) !== null);
+  return last === undefined ? 0 : parse(last)!.step;
+}
+
 /** What a line of the log has of what matters here. */
 interface Entry {
   step: number;

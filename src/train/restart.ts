@@ -17,6 +17,11 @@ export interface RestartFrom {
   overwrite?: true;
 }
 
+/** Restarts in a row that begin at the same step, at most. */
+const RESTARTS = 3;
+/** Seconds before a restart: a driver that resets needs a moment. */
+export const PAUSE = 2;
+
 /** Options of {@linkcode restartOnDeviceLost}. */
 export interface RestartOptions {
   /** Most restarts in a row that begin at the same step. Default 3. */
@@ -32,8 +37,9 @@ export interface RestartOptions {
  * last checkpoint, or from the start if none was written. The result is that of a run without the loss,
  * bit for bit.
  *
- * Deno's own WebGPU ends the process when a driver loses the device while its work is waited for; that is
- * beyond the reach of a program. On Dawn every loss comes here.
+ * Deno's own WebGPU ends the process when a driver loses the device while its work is waited for, and such a
+ * loss does not come here: only another process can go on then, as that of the command line's
+ * `--on-device-lost restart` does. On Dawn every loss comes here.
  *
  * @param attempt Opens a device, loads the model, trains with these options over its own, and saves. It is
  * called again after each loss, and has to dispose of what it opens.
@@ -57,38 +63,67 @@ export interface RestartOptions {
  */
 export async function restartOnDeviceLost<T>(
   attempt: (from: RestartFrom) => Promise<T>,
-  { restarts = 3, pause = 2, onNotice = noticeOnConsole }: RestartOptions = {},
+  { restarts = RESTARTS, pause = PAUSE, onNotice = noticeOnConsole }: RestartOptions = {},
 ): Promise<T> {
   checkInteger("restarts", restarts, 0);
   checkNumber("pause", pause, 0);
-  let from: RestartFrom = {};
-  let start = -1;
-  for (let inVain = 0;;) {
+  const counted = new Restarts(restarts);
+  for (let from: RestartFrom = {};;) {
     try {
       return await attempt(from);
     } catch (error) {
       if (!(error instanceof DeviceLostError)) throw error;
-      const { step, kept } = error;
-      // A loss before there was a trainer changes nothing: it began no step and wrote nothing.
-      if (step !== null) from = kept ? { resumeFrom: kept.folder } : { overwrite: true };
-      const next = step === null ? start : kept?.step ?? 0;
-      inVain = next > start ? 1 : inVain + 1;
-      start = next;
-      if (inVain > restarts) throw tired(error, restarts);
-      onNotice(announcement(error, `restart ${inVain} of at most ${restarts} from there`));
+      const next = counted.after(error, "the GPU was lost", "on a new device");
+      onNotice(next.notice);
+      from = next.from;
       await new Promise((resolve) => setTimeout(resolve, 1000 * pause));
     }
   }
 }
 
-function announcement({ step, kept }: DeviceLostError, which: string): string {
-  if (step === null) {
-    return `the GPU was lost before training: trying again on a new device, ${which}`;
+/** Counts the restarts of a run, and says how it goes on. */
+export class Restarts {
+  readonly #restarts: number;
+  #from: RestartFrom = {};
+  /** The step at which the last restart began; -1 before one. */
+  #start = -1;
+  #inVain = 0;
+
+  /** @param restarts Most in a row that begin at the same step. */
+  constructor(restarts = RESTARTS) {
+    this.#restarts = restarts;
   }
+
+  /**
+   * How to go on after a loss, and a sentence about it.
+   *
+   * @param what Happened, as its beginning: "the GPU was lost".
+   * @param where The run goes on: "on a new device".
+   * @throws {DeviceLostError} the same one, after so many restarts that did not come any further.
+   */
+  after(
+    error: DeviceLostError,
+    what: string,
+    where: string,
+  ): { from: RestartFrom; notice: string } {
+    const { step, kept } = error;
+    // A loss before there was a trainer changes nothing: it began no step and wrote nothing.
+    if (step !== null) this.#from = kept ? { resumeFrom: kept.folder } : { overwrite: true };
+    const next = step === null ? this.#start : kept?.step ?? 0;
+    this.#inVain = next > this.#start ? 1 : this.#inVain + 1;
+    this.#start = next;
+    if (this.#inVain > this.#restarts) throw tired(error, this.#restarts);
+    const which = `restart ${this.#inVain} of at most ${this.#restarts} from there`;
+    return { from: this.#from, notice: `${what} ${continuation(error, where)}, ${which}` };
+  }
+}
+
+function continuation({ step, kept }: DeviceLostError, where: string): string {
+  if (step === null) return `before training: trying again ${where}`;
   const place = kept ? `going on from "${kept.folder}"` : "starting again at step 1";
   const begin = kept?.step ?? 0;
   const again = step > begin ? `, ${stepsInWords(begin, step)} done again` : "";
-  return `the GPU was lost after step ${step}: ${place} on a new device${again}, ${which}`;
+  return `after step ${step}: ${place} ${where}${again}`;
 }
 
 /** The last loss, for those who wonder why it was not enough. */
