@@ -7,16 +7,16 @@
  *
  * Every run has to end in one of these ways, and the script fails if one does not:
  *
- * - restarted: `--on-device-lost restart` went on, and log and model are those of a run without the loss, bit for bit;
- * - told: one sentence and exit code 1;
- * - panicked: Deno ended the process, as it does natively where the loss comes during a wait; `--resume-from`, or the same
- *   run again where there was no checkpoint, then gives the same bits.
+ * - restarted: `--on-device-lost restart` went on, and log and model are those of a run without the loss, bit for bit,
+ *   be it in the same process, or in a new one where Deno panicked, as it does natively where the loss comes during a wait;
+ * - told: one sentence and exit code 1.
  *
  * @module
  */
 
 import { parseArgs } from "@std/cli/parse-args";
 import { join } from "node:path";
+import { buildLayer } from "./faulty_driver.ts";
 import { commandLine, deno, type Ended, remnants, resultOf, ROOT } from "./run.ts";
 
 const flags = parseArgs(Deno.args, {
@@ -24,27 +24,6 @@ const flags = parseArgs(Deno.args, {
   default: { provider: "native", moments: "8", steps: "6" },
 });
 const moments = Number(flags.moments);
-
-/** Builds the layer, and gives the environment that puts it under Vulkan. */
-async function buildLayer(folder: string): Promise<Record<string, string>> {
-  const library = join(folder, "libfaulty_driver.so");
-  const source = join(ROOT, "scripts/trouble/faulty_driver.c");
-  const { success, stderr } = await new Deno.Command("cc", {
-    args: ["-shared", "-fPIC", "-fvisibility=hidden", "-O1", "-o", library, source],
-  }).output();
-  if (!success) throw new Error(`cc failed: ${new TextDecoder().decode(stderr)}`);
-  const layer = {
-    name: "VK_LAYER_FALQON_faulty_driver",
-    type: "GLOBAL",
-    library_path: library,
-    api_version: "1.3.0",
-    implementation_version: "1",
-    description: "Fails at a chosen moment",
-  };
-  const manifest = { file_format_version: "1.1.2", layer };
-  await Deno.writeTextFile(join(folder, "faulty_driver.json"), JSON.stringify(manifest));
-  return { VK_LAYER_PATH: folder, VK_INSTANCE_LAYERS: layer.name };
-}
 
 const folder = await Deno.makeTempDir();
 const layer = await buildLayer(folder);
@@ -76,20 +55,13 @@ async function wayOf(
   whole: string,
 ): Promise<string | null> {
   if (hung) return null;
-  if (code === 0) return await resultOf(output) === whole ? "restarted" : null;
-  if (/panicked/.test(stderr)) {
-    const hasCheckpoint = [
-      ...Deno.readDirSync(output).filter(({ name }) => /^checkpoint-/.test(name)),
-    ];
-    const words = hasCheckpoint.length > 0
-      ? ["train", "--resume-from", output]
-      : [...TRAIN, "--output-dir", output, "--overwrite"];
-    const again = await deno(commandLine(words));
-    return again.code === 0 && await resultOf(output) === whole ? "panicked" : null;
-  }
+  if (code === 0 && await resultOf(output) !== whole) return null;
+  const isTidy = (await remnants(output)).length === 0;
+  const panicked = /panicked/.test(stderr) ? ", after a panic" : "";
+  if (code === 0) return isTidy ? `restarted${panicked}` : null;
   const [error, ...others] = errorsOf(stderr);
   const isTold = code === 1 && others.length === 0 && /^error: Cannot /.test(error ?? "");
-  return isTold && (await remnants(output)).length === 0 ? "told" : null;
+  return isTold && isTidy && !panicked ? "told" : null;
 }
 
 const counts = join(folder, "counts.json");
@@ -102,8 +74,9 @@ for (const kind of ["submit", "wait", "look", "alloc"]) {
   const ways: Record<string, number> = {};
   for (let i = 0; i < Math.min(moments, found[kind]); i++) {
     const n = 1 + Math.floor(i * (found[kind] - 1) / Math.max(1, moments - 1));
+    const once = join(folder, `lost-${kind}-${n}`);
     const ended = await train(
-      { [`FAULTY_${kind.toUpperCase()}`]: String(n) },
+      { [`FAULTY_${kind.toUpperCase()}`]: String(n), FAULTY_ONCE: once },
       ...["--on-device-lost", "restart"],
     );
     const way = await wayOf(ended, whole);

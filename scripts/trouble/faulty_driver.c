@@ -6,6 +6,7 @@
  *   FAULTY_WAIT=n    the same at the n-th wait for a fence or a semaphore
  *   FAULTY_LOOK=n    the same at the n-th look whether one is signalled
  *   FAULTY_ALLOC=n   from the n-th vkAllocateMemory on there is no memory left
+ *   FAULTY_ONCE=f    it is lost so in one process only, which makes the file f
  *   FAULTY_COUNT=f   writes how many of each there were to the file f when the process ends
  *
  * A lost device stays lost; one that is made later works. device_loss.ts builds and uses it.
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef int32_t Result;
 typedef void (*Function)(void);
@@ -50,6 +52,16 @@ static int submits, waits, looks, allocations, lost, exhausted;
 static int due(int count, const char *variable) {
   const char *value = getenv(variable);
   return value && count == atoi(value);
+}
+
+/* Whether no process before this one has lost its device. */
+static int first(void) {
+  const char *path = getenv("FAULTY_ONCE");
+  if (!path) return 1;
+  if (access(path, F_OK) == 0) return 0;
+  FILE *file = fopen(path, "w");
+  if (file) fclose(file);
+  return 1;
 }
 
 static Link *take_link(CreateInfo *info, int32_t type) {
@@ -91,7 +103,7 @@ typedef Result (*Six)(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uin
 #define LOSES(name, count, variable)                            \
   static Six next_##name;                                       \
   static Result name(SIX) {                                     \
-    if (due(++count, variable)) lost = 1;                       \
+    if (due(++count, variable) && first()) lost = 1;            \
     return lost ? DEVICE_LOST : next_##name(a, b, c, d, e, f);  \
   }
 
@@ -105,7 +117,7 @@ LOSES(get_fence_status, looks, "FAULTY_LOOK")
 
 static Six next_allocate;
 static Result allocate(SIX) {
-  if (due(++allocations, "FAULTY_ALLOC")) exhausted = 1;
+  if (due(++allocations, "FAULTY_ALLOC") && first()) exhausted = 1;
   if (exhausted) return OUT_OF_DEVICE_MEMORY;
   return next_allocate(a, b, c, d, e, f);
 }

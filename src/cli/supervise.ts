@@ -111,22 +111,19 @@ function childOf({ url, words }: Program, { data, evalData }: TrainValues): Chil
     const { state, partial } = Deno.permissions.querySync(descriptor);
     return partial ? "prompt" : state;
   };
-  if (stateOf({ name: "run", command }) !== "granted") {
-    return "which needs --allow-run=deno";
-  }
+  if (stateOf({ name: "run", command }) !== "granted") return "which needs --allow-run=deno";
   const own = [SUPERVISED, ...words];
   if (Deno.build.standalone) return { command, args: own }; // it has its permissions in itself
   const held = KINDS.map((name) => ({ name, state: stateOf({ name }) }));
   // What Deno calls "prompt" may be granted in parts, and no program is told which.
   const unknown = held.filter(({ state }) => state === "prompt").map(({ name }) => name);
   if (unknown.length > 0) {
-    const flags = unknown.map((name) => `--allow-${name} or --deny-${name}`);
-    return `whose permissions must be whole to be the same: start with -A, or give ${
-      flags.join(", ")
-    }`;
+    const flags = unknown.map((name) => `--allow-${name} or --deny-${name}`).join(", ");
+    return `whose permissions must be whole to be the same: start with -A, or give ${flags}`;
   }
-  const isAll = stateOf({ name: "run" }) === "granted" &&
-    held.every(({ state }) => state === "granted");
+  const isAll = [...held, { state: stateOf({ name: "run" }) }].every(({ state }) =>
+    state === "granted"
+  );
   const permissions = isAll
     ? ["-A"]
     : held.map(({ name, state }) => `--${state === "granted" ? "allow" : "deny"}-${name}`);
