@@ -23,6 +23,8 @@ const WAYS: readonly RegExp[] = [
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // What FALQON_DAWN or this file names: a folder of the package or an npm: specifier.
   "src/gpu/dawn.ts": ["import(place)"],
+  // This program once more, with no more permissions than it has.
+  "src/cli/supervise.ts": ["Deno.Command"],
   // Packages that deno.json and its lock pin.
   "src/io/native_tokenizer.ts": ['import("tokenizers")'],
   "src/io/hub/push.ts": Array(3).fill('import("@huggingface/hub")'),

@@ -38,8 +38,8 @@ const TOLD = 3;
 const ORDERLY: readonly number[] = [0, 2, TOLD, ...Object.values(STOP_SIGNALS)];
 /** Signals by which a driver takes its process down. */
 const CRASHES: readonly (Deno.Signal | null)[] = ["SIGSEGV", "SIGBUS", "SIGABRT"];
-/** Deno's permissions, but that to run: a supervised process needs none of those. */
-const KINDS = ["read", "write", "net", "env", "ffi", "sys"] as const;
+/** The permissions of Deno, but those to run, which a supervised process does not need, and to import. */
+const KINDS: readonly Deno.PermissionName[] = ["read", "write", "net", "env", "ffi", "sys"];
 
 /** How a supervised process is started. */
 export interface Child {
@@ -75,29 +75,22 @@ export async function superviseTraining(
   const values = { ...resumeFrom !== undefined && await optionsOfRun(output), ...given };
   // Dawn tells every loss. With "auto" it may be either.
   if (values.onDeviceLost !== "restart" || values.provider === "dawn") return null;
-  const alone = (why: string) => {
+  const child = childOf(program, values);
+  if (typeof child === "string") {
     tell(
       terminal,
       "warning",
       "--on-device-lost restart does not cover a GPU that is lost while Deno's WebGPU waits for it, " +
-        `which ends the process: to go on after that takes a second process, ${why}`,
+        `which ends the process: to go on after that takes a second process, ${child}`,
     );
     return null;
-  };
-  const child = childOf(program, values);
-  if (typeof child === "string") return alone(child);
+  }
   let step = 0;
   if (resumeFrom !== undefined) {
     await bringBack(output);
     step = (await findCheckpoint(resumeFrom, resumeFallback ? () => {} : undefined)).state.step;
   }
-  try {
-    return await supervise({ child, output, step }, terminal);
-  } catch (error) {
-    // With some variables set, such as LD_LIBRARY_PATH, the permission to run Deno alone is not enough.
-    if (error instanceof Deno.errors.NotCapable) return alone(`and: ${error.message}`);
-    throw error;
-  }
+  return await supervise({ child, output, step }, terminal);
 }
 
 /** How to start a program again with the same permissions; where that cannot be, the reason and the remedy. */
@@ -106,28 +99,33 @@ function childOf({ url, words }: Program, { data, evalData }: TrainValues): Chil
   if (names.some((name) => name.trim() === STANDARD_INPUT)) {
     return "which could not read standard input once more: give the data as a file";
   }
-  const command = Deno.execPath();
-  const stateOf = (descriptor: Deno.PermissionDescriptor) => {
-    const { state, partial } = Deno.permissions.querySync(descriptor);
+  const stateOf = (name: Deno.PermissionName) => {
+    const { state, partial } = Deno.permissions.querySync({ name });
     return partial ? "prompt" : state;
   };
-  if (stateOf({ name: "run", command }) !== "granted") return "which needs --allow-run=deno";
+  if (stateOf("run") !== "granted") return "which needs --allow-run";
+  const command = Deno.execPath();
   const own = [SUPERVISED, ...words];
   if (Deno.build.standalone) return { command, args: own }; // it has its permissions in itself
-  const held = KINDS.map((name) => ({ name, state: stateOf({ name }) }));
+  const held = KINDS.map((name) => ({ name, state: stateOf(name) }));
   // What Deno calls "prompt" may be granted in parts, and no program is told which.
-  const unknown = held.filter(({ state }) => state === "prompt").map(({ name }) => name);
+  const unknown = held.filter(({ state }) => state === "prompt");
   if (unknown.length > 0) {
-    const flags = unknown.map((name) => `--allow-${name} or --deny-${name}`).join(", ");
+    const flags = unknown.map(({ name }) => `--allow-${name} or --deny-${name}`).join(", ");
     return `whose permissions must be whole to be the same: start with -A, or give ${flags}`;
   }
-  const isAll = [...held, { state: stateOf({ name: "run" }) }].every(({ state }) =>
-    state === "granted"
+  const mayImport = (host?: string) =>
+    Deno.permissions.querySync({ name: "import", host }).state === "granted";
+  if (mayImport() && held.every(({ state }) => state === "granted")) {
+    return { command, args: ["run", "-A", url, ...own] };
+  }
+  const flags = held.map(({ name, state }) =>
+    `--${state === "granted" ? "allow" : "deny"}-${name}`
   );
-  const permissions = isAll
-    ? ["-A"]
-    : held.map(({ name, state }) => `--${state === "granted" ? "allow" : "deny"}-${name}`);
-  return { command, args: ["run", ...permissions, url, ...own] };
+  const host = new URL(url).host || undefined; // a file has none
+  if (mayImport()) flags.push("--allow-import");
+  else if (mayImport(host)) flags.push(`--allow-import=${host}`);
+  return { command, args: ["run", ...flags, url, ...own] };
 }
 
 /**

@@ -93,7 +93,7 @@ export const TRAIN_FLAGS = {
     ),
     onDeviceLost: choice(
       ["stop", "restart"] as const,
-      "restart: where the GPU is lost, go on from the last checkpoint on a new device",
+      "restart: where the GPU is lost, go on from the last checkpoint on a new device, natively in a process of its own",
       "stop",
     ),
     resumeAnyway: toggle("Go on though the data, the model or the tokenizer are others"),

@@ -1,28 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
 import { exists } from "../../src/io/exists.ts";
+import { gather, signalled, start, startRun } from "../support/cli_process.ts";
 import { withFolder } from "../support/io.ts";
-import { writeTinyModel } from "../support/tiny_model.ts";
-
-const CLI = new URL("../../cli.ts", import.meta.url).pathname;
-
-function start(args: string[]): Deno.ChildProcess {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", CLI, ...args],
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-}
-
-/** Gathers a stream; calls `seen` with all of it whenever there is more. */
-async function gather(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-  seen: (text: string) => void = () => {},
-): Promise<string> {
-  let text = "";
-  for await (const piece of stream.pipeThrough(new TextDecoderStream())) seen(text += piece);
-  return text;
-}
 
 Deno.test("the process writes to its streams and ends with the command's code", async () => {
   const child = start(["train", "--modle", "x"]);
@@ -34,38 +14,6 @@ Deno.test("the process writes to its streams and ends with the command's code", 
   assertEquals([out, code], ["", 2]);
   assert(err.endsWith("error: There is no flag --modle: did you mean --model?\n"), err);
 });
-
-/** A run that would not end, with the flags that it has without being told. */
-async function startRun(
-  folder: string,
-  output: string,
-  more: string[],
-): Promise<Deno.ChildProcess> {
-  await writeTinyModel(folder);
-  const data = join(folder, "data.jsonl");
-  await Deno.writeTextFile(data, '{"text": "abcdefghijkl"}\n'.repeat(10));
-  const line = `train --model ${folder} --data ${data} --output-dir ${output} --method full ` +
-    "--steps 1000000 --batch-size 1 --sequence-length 16 --log-every 5";
-  return start([...line.split(" "), ...more]);
-}
-
-/** Sends signals to a run at its fifth step, and waits for its end. */
-async function signalled(
-  child: Deno.ChildProcess,
-  ...signals: Deno.Signal[]
-): Promise<{ err: string; code: number }> {
-  let sent = false;
-  const [, err, { code }] = await Promise.all([
-    gather(child.stdout),
-    gather(child.stderr, (text) => {
-      if (sent || !text.includes("step 5/")) return;
-      sent = true;
-      for (const signal of signals) child.kill(signal);
-    }),
-    child.status,
-  ]);
-  return { err, code };
-}
 
 for (const [signal, wanted] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
   Deno.test(`${signal} ends training after a step with a checkpoint, from which it goes on`, () =>
