@@ -93,7 +93,7 @@ const CLEAR_TO_END = "\x1b[K";
 export const STOP_SIGNALS = { SIGINT: INTERRUPTED, SIGTERM: 143, SIGHUP: 129 } as const;
 
 /** The streams of this process. A second Ctrl-C ends it at once. */
-export function processTerminal(program: Program): Terminal {
+export function processTerminal(program?: Program): Terminal {
   const handlers: (() => void)[] = [];
   const lines = new LineInput(() => {
     const handler = handlers.at(-1);
@@ -116,7 +116,7 @@ export function processTerminal(program: Program): Terminal {
       return Deno.stderr.isTerminal() ? Deno.consoleSize().columns || 80 : null;
     },
     program,
-    onStop: (handler) => onStop(handler, program.supervisor),
+    onStop: (handler) => onStop(handler, program?.supervisor),
     onInterrupt(handler) {
       let count = 0;
       const listener = () => {
