@@ -211,6 +211,10 @@ function writeAll(stream: typeof Deno.stdout, text: string): void {
   } catch (error) {
     // Nobody reads progress and notes any more, as with `2>&1 | head`: the work goes on without.
     const unread = stream === Deno.stderr && error instanceof Deno.errors.BrokenPipe;
+    // A terminal that was closed says so by this error too, which may come before its signal.
+    if (stream === Deno.stderr && (error as { code?: string }).code === "EIO") {
+      terminalIsGone = true;
+    }
     if (!terminalIsGone && !unread) throw error;
   }
 }
