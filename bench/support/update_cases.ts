@@ -117,7 +117,7 @@ export function updateTiles(device: Device): (UpdateTile | UpdateTensorTile)[] {
 
 /** The updates that are measured: the rule, and the format of the weight. */
 export interface UpdateWay {
-  /** `nearest` and `rounded` start from a reference, as requantize does; `stochastic` in place. */
+  /** `nearest` and `rounded` start from a reference, as requantize does; `stochastic` recovers it. */
   rule: "nearest" | "rounded" | "stochastic";
   type: "e4m3" | "int8";
 }
@@ -196,7 +196,7 @@ export async function updateCase(
     record: (program) =>
       updateRows(program, {
         part,
-        base: rule === "stochastic" ? "in place" : { codes: base, row: 0 },
+        base: rule === "stochastic" ? { change: b } : { codes: base, row: 0 },
         selection: null,
         rounding: rule === "nearest" ? undefined : { key: KEY, state },
         tile,
@@ -222,7 +222,7 @@ export async function updateCase(
         rank,
       };
       const rounding = { key: KEY, step: 1, rows: sampled };
-      if (rule === "stochastic") updateStochastic(sample, master, 0.25, rounding);
+      if (rule === "stochastic") updateStochastic(sample, master, master, 0.25, rounding);
       else {
         const flushed = new Float32Array(master.length);
         const how = rule === "nearest" ? null : rounding;

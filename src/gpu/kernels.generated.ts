@@ -104,7 +104,7 @@ export const kernelSources: Readonly<Record<string, string>> = {
 //   second := beta2 · second + (1 − beta2) · g²
 //   value  := value · (1 − learning_rate · weight_decay) − step_size · first / (sqrt(second) · second_scale + eps)
 //
-// CHANGES writes over the gradient what is added to the value. Without VALUES none are kept, and nothing decays.
+// CHANGES writes over the gradient what is added to the value.
 //
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing: CHANGES are zero.
@@ -114,17 +114,13 @@ export const kernelSources: Readonly<Record<string, string>> = {
 
 struct Params {
   vectors: u32, // vec4s in each
-//! if VALUES
   decay_end: u32,
-//! end
   beta1: f32,
   beta2: f32,
   one_minus_beta1: f32,
   one_minus_beta2: f32,
   eps: f32,
-//! if VALUES
   weight_decay: f32,
-//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -135,9 +131,7 @@ struct Params {
 //! else
 @group(0) @binding(3) var<storage, read> gradients: array<vec4<f32>>;
 //! end
-//! if VALUES
 @group(0) @binding(4) var<storage, read_write> values: array<vec4<f32>>;
-//! end
 @group(0) @binding(5) var<storage, read_write> first: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> second: array<vec4<f32>>;
 
@@ -158,7 +152,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   first[i] = m;
   second[i] = v;
   let change = -inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
-//! if VALUES
   let decays = 4u * i + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.decay_end);
   let kept = select(vec4<f32>(1.0), vec4<f32>(1.0 - inputs.learning_rate * params.weight_decay), decays);
   let value = values[i];
@@ -166,9 +159,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   values[i] = updated;
 //! if CHANGES
   gradients[i] = updated - value; // what rounding left of it
-//! end
-//! else
-  gradients[i] = change;
 //! end
 }
 `,
@@ -4261,7 +4251,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
 // second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
-// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// weight itself; b and b_change f32 [outputs, rank], columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
 // takes each.
 //! include code_place.wgsl
 
@@ -4300,6 +4290,9 @@ struct Params {
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
 //! if STOCHASTIC
 //! include falqon_rounding.wgsl
+//! end
+//! if RECOVERS
+@group(0) @binding(6) var<storage, read> b_change: array<f32>;
 //! end
 //! if !ALL_ROWS
 @group(0) @binding(5) var<storage, read> selected: array<u32>;
@@ -4376,14 +4369,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 `,
   "falqon_rounding.wgsl": `// The thresholds of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key and
-// the element, and IN_PLACE of the step, by integer arithmetic only. Include-only; the kernel's parameters have key_low,
-// key_high and row_words.
+// the element, and where they TURN of the step, by integer arithmetic only. Include-only; the kernel's parameters have
+// key_low, key_high and row_words.
 //
-// From a reference an element keeps its threshold: its code is a function of the weight that is asked for, and no
-// roundings add up. IN_PLACE they do add up. So from step to step each threshold goes on by the golden ratio of its range,
-// by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost exactly,
-// where independent thresholds would be off by the root of their number. docs/EXPERIMENTS.md has what it gives.
-//! if IN_PLACE
+// Where a code is the rounding of what the weight was before training and all that was added to it, an element keeps its
+// threshold: its code is a function of the weight that is asked for, and no roundings add up. Where it is that of the code
+// before and one step's change, they do add up. So from step to step each threshold goes on by the golden ratio of its
+// range, by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost
+// exactly, where independent thresholds would be off by the root of their number.
+//! if TURN
 //! include step_state.wgsl
 
 @group(0) @binding(9) var<storage, read> inputs: StepInputs;
@@ -4400,7 +4394,7 @@ fn rounding_word(row: u32, eight: u32) -> u32 {
 
 // How far the thresholds have gone, in as many bits as the format takes.
 fn rounding_turn() -> u32 {
-//! if IN_PLACE
+//! if TURN
   return (inputs.step * 0x9e3779b9u) >> (32u - THRESHOLD_BITS);
 //! else
   return 0u;
@@ -4416,6 +4410,9 @@ fn thresholds(word: u32, half: u32, turn: u32) -> vec4<u32> {
 `,
   "falqon_row.wgsl": `// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
 // tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
+//
+// Where it RECOVERS the base, that is what the codes were before training: with all of B, b, and what the last step changed it
+// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b.
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
@@ -4471,6 +4468,15 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
   return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
 }
 
+// The codes of v, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which the update
+// has more than of any other.
+fn nearest_codes(v: vec4<f32>) -> u32 {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
+  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+}
+
 //! if STOCHASTIC
 const THRESHOLD_BITS = 19u;
 
@@ -4486,16 +4492,25 @@ fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
     (thresholds & vec4<u32>(0x7ffffu));
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
-//! else
-// The codes of from + sum, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which
-// the update has more than of any other.
-fn new_codes(codes: u32, sum: vec4<f32>) -> u32 {
-  let v = decode4(codes) + sum;
-  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
-  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
-  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+//! if RECOVERS
+
+// The codes that new_codes made these from by this sum and these thresholds. A code and a threshold tell the values that are
+// rounded to it, an interval of one step; its middle, less the sum, is nearest to the code before. Where the sum has led into
+// larger steps, two codes may have come to be one: which of them it was is then a guess, off by one smaller step.
+//
+// The middle is 1/2 - threshold steps of codes away, by the places of codes: those are the bits of f32 from bit 20 on, or
+// where they are subnormal, a number of 2^-17.
+fn first_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  let magnitudes = vec4<u32>(codes << 20u, codes << 12u, codes << 4u, codes >> 4u) & vec4<u32>(0x07f00000u);
+  let middles = bitcast<vec4<i32>>(magnitudes + vec4<u32>(0x7ffffu) - ((thresholds & vec4<u32>(0x7ffffu)) << vec4<u32>(1u)));
+  let value = select(bitcast<vec4<f32>>(middles + vec4<i32>(112 << 23u)), vec4<f32>(middles) * 0x1p-37,
+                     middles < vec4<i32>(8 << 20u));
+  let signs = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes) & vec4<u32>(0x80000000u);
+  return nearest_codes(bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ signs) - sum);
 }
+//! end
+//! else
+fn new_codes(codes: u32, sum: vec4<f32>) -> u32 { return nearest_codes(decode4(codes) + sum); }
 //! end
 //! else
 const UNIT = 1.0;
@@ -4508,25 +4523,41 @@ const THRESHOLD_BITS = 23u;
 // What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
 const CHANGE_SHIFT = 24u;
 
-// The codes of from + change, each rounded up with the probability of its fraction, saturated; change is a sum times 2^-24.
+// The codes of from + change, rounded to nearest and saturated; change is a sum times 2^-24.
 //
-// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a threshold between
-// -1/2 and 1/2 of such a step rounds to a code. Saturation is that to [0, 1], and the bits are an integer again. Little of
-// it is integer arithmetic or conversion, of which a GPU has less. Thresholds are odd multiples of 2^-23 of a step, so
-// that they are as often below zero as above, and a change of zero changes nothing.
-fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding to it rounds to a code. Saturation is
+// that to [0, 1], and the bits are an integer again. Little of it is integer arithmetic or conversion, of which a GPU has
+// less.
+fn moved_codes(codes: u32, change: vec4<f32>) -> u32 {
   const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
-  let threshold = bitcast<vec4<f32>>((thresholds & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
   // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
   let low = codes ^ 0x80808080u;
   let high = low >> 16u;
   let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
   let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
     (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
-  let made = bitcast<vec4<u32>>(max(saturate(old + (change + threshold)), SMALLEST)); // 0x3f800000 + c - 127
+  let made = bitcast<vec4<u32>>(max(saturate(old + change), SMALLEST)); // 0x3f800000 + c - 127
   let pairs = made.xz + (made.yw << vec2<u32>(8u));
   return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
 }
+
+// A change with a threshold between -1/2 and 1/2 of a step: odd multiples of 2^-23 of it, so that they are as often below zero
+// as above, and a change of zero changes nothing.
+fn change_above(change: vec4<f32>, thresholds: vec4<u32>) -> vec4<f32> {
+  return change + (bitcast<vec4<f32>>((thresholds & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24);
+}
+
+// The codes of from + change, each rounded up with the probability of its fraction.
+fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return moved_codes(codes, change_above(change, thresholds));
+}
+//! if RECOVERS
+
+// The codes that new_codes made these from by this change and these thresholds, unless they were saturated.
+fn first_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return moved_codes(codes, -change_above(change, thresholds));
+}
+//! end
 //! else
 const CHANGE_SHIFT = 0u;
 
@@ -4626,7 +4657,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
 // What element \`at\` of b asks for since its row was written.
-//! if IN_PLACE
+//! if RECOVERS
+fn asked_b(at: u32) -> f32 { return b_change[at]; }
+//! elif IN_PLACE
 fn asked_b(at: u32) -> f32 { return b[at]; }
 //! else
 @group(0) @binding(7) var<storage, read> pending: array<f32>;
@@ -4656,19 +4689,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var vector = lane; vector < params.vectors; vector += LANES) {
     var asked = vec4<f32>();
     var sum = vec4<f32>();
+//! if RECOVERS
+    var sum_before = vec4<f32>();
+//! end
     for (var j = 0u; j < params.rank; j++) {
       let a = decode4(weight[place_of(adapter_row(j), vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
+//! if RECOVERS
+      let b_before = b_value - b_change[row * params.b_pitch + j];
+      sum_before += coefficients(vec4<f32>(b_before), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
+//! end
       asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
     }
     mine.z += dot(asked, asked);
     if (is_written) {
       let old = weight[place_of(params.w_row + row, vector)];
-      let base = base_codes(row, vector);
-      let value = (decode4(base) + sum) * UNIT;
 //! if STOCHASTIC
       let above = thresholds(rounding_word(row, vector / 2u), vector % 2u, rounding_turn());
+//! end
+//! if RECOVERS
+      let base = first_codes(base_codes(row, vector), sum_before / f32(1u << CHANGE_SHIFT), above);
+//! else
+      let base = base_codes(row, vector);
+//! end
+      let value = (decode4(base) + sum) * UNIT;
+//! if STOCHASTIC
       let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), above);
 //! else
       let code = new_codes(base, sum);
@@ -4694,6 +4740,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // STOCHASTIC. IN_PLACE each code is read and written once, by the thread that owns it.
 //
 // Shapes: those of falqon_part.wgsl.
+// Where it RECOVERS the base, the sums are made twice: with B before the last step, then with B now.
 // CHANGE also writes decode(new) − decode(old) of row \`selected[p]\` to change[p]: what rounding left of the update.
 //
 // Idea: a matrix product of short contraction (the rank) whose result is encoded where it is made. A workgroup makes
@@ -4736,9 +4783,13 @@ fn a_codes(j: u32, v: u32) -> u32 {
 }
 
 // Element j of four rows of b: zero beyond the rank.
-fn b_values(rows: vec4<u32>, j: u32) -> vec4<f32> {
+fn b_values(rows: vec4<u32>, j: u32, sweep: u32) -> vec4<f32> {
   let at = rows * params.b_pitch + min(j, params.rank - 1u);
-  return select(vec4<f32>(), vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]), j < params.rank);
+  var values = vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]);
+//! if RECOVERS
+  if (sweep == 0u) { values -= vec4<f32>(b_change[at.x], b_change[at.y], b_change[at.z], b_change[at.w]); }
+//! end
+  return select(vec4<f32>(), values, j < params.rank);
 }
 
 @compute @workgroup_size(THREADS)
@@ -4757,7 +4808,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll c 0 4
   let row_\${i}_$c = row_of(p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u);
 //! unroll n 0 TN/4
-  let from_\${i}_\${c}_$n = base_codes(row_\${i}_$c, read_v_$n);
+  var from_\${i}_\${c}_$n = base_codes(row_\${i}_$c, read_v_$n);
   var sum_\${i}_\${c}_$n = vec4<f32>();
 //! end
 //! end
@@ -4769,47 +4820,74 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let b_rows_$t = rows_of(p0 + b_p_$t * 4u);
   let factors_$t = vec4<f32>(row_factors[b_rows_$t.x], row_factors[b_rows_$t.y], row_factors[b_rows_$t.z],
                              row_factors[b_rows_$t.w]);
-  var b_next_$t = b_values(b_rows_$t, b_j_$t);
-  var column_next_$t = column_factors[min(b_j_$t, params.rank - 1u)];
 //! end
 //! unroll t 0 A_LOADS
   let a_v_$t = (thread + \${t}u * THREADS) % (BN / 4u);
   let a_j_$t = (thread + \${t}u * THREADS) / (BN / 4u);
-  var a_next_$t = a_codes(a_j_$t, v0 + a_v_$t);
 //! end
-  for (var j0 = 0u; j0 < params.rank; j0 += BK) {
-    workgroupBarrier();
+//! if STOCHASTIC
+  let turn = rounding_turn();
+//! end
+//! if RECOVERS
+  for (var sweep = 0u; sweep < 2u; sweep += 1u) {
+//! else
+  {
+    const sweep = 0u;
+//! end
 //! unroll t 0 BETA_LOADS
-    if (thread + \${t}u * THREADS < BETA_TASKS) {
-      beta[b_j_$t][b_p_$t] = coefficients(b_next_$t, vec4<f32>(column_next_$t), factors_$t);
-    }
+    var b_next_$t = b_values(b_rows_$t, b_j_$t, sweep);
+    var column_next_$t = column_factors[min(b_j_$t, params.rank - 1u)];
 //! end
 //! unroll t 0 A_LOADS
-    if (thread + \${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = decode4(a_next_$t); }
+    var a_next_$t = a_codes(a_j_$t, v0 + a_v_$t);
 //! end
-    workgroupBarrier();
-    let j1 = j0 + BK;
-    if (j1 < params.rank) {
+    for (var j0 = 0u; j0 < params.rank; j0 += BK) {
+      workgroupBarrier();
 //! unroll t 0 BETA_LOADS
-      b_next_$t = b_values(b_rows_$t, j1 + b_j_$t);
-      column_next_$t = column_factors[min(j1 + b_j_$t, params.rank - 1u)];
+      if (thread + \${t}u * THREADS < BETA_TASKS) {
+        beta[b_j_$t][b_p_$t] = coefficients(b_next_$t, vec4<f32>(column_next_$t), factors_$t);
+      }
 //! end
 //! unroll t 0 A_LOADS
-      a_next_$t = a_codes(j1 + a_j_$t, v0 + a_v_$t);
+      if (thread + \${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = decode4(a_next_$t); }
 //! end
-    }
+      workgroupBarrier();
+      let j1 = j0 + BK;
+      if (j1 < params.rank) {
+//! unroll t 0 BETA_LOADS
+        b_next_$t = b_values(b_rows_$t, j1 + b_j_$t, sweep);
+        column_next_$t = column_factors[min(j1 + b_j_$t, params.rank - 1u)];
+//! end
+//! unroll t 0 A_LOADS
+        a_next_$t = a_codes(j1 + a_j_$t, v0 + a_v_$t);
+//! end
+      }
 //! unroll j 0 BK
-    {
+      {
 //! unroll i 0 TM/4
-      let beta_$i = beta[$j][tm + \${i}u * ROW_LANES];
+        let beta_$i = beta[$j][tm + \${i}u * ROW_LANES];
 //! end
 //! unroll n 0 TN/4
-      let a_$n = a_tile[$j][tn + \${n}u * COLUMN_LANES];
+        let a_$n = a_tile[$j][tn + \${n}u * COLUMN_LANES];
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll n 0 TN/4
-      sum_\${i}_\${c}_$n = fma(vec4<f32>(beta_$i[$c]), a_$n, sum_\${i}_\${c}_$n);
+        sum_\${i}_\${c}_$n = fma(vec4<f32>(beta_$i[$c]), a_$n, sum_\${i}_\${c}_$n);
+//! end
+//! end
+//! end
+      }
+//! end
+    }
+//! if RECOVERS
+    if (sweep == 0u) {
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll n 0 TN/4
+      from_\${i}_\${c}_$n = first_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_\${i}_$c, v_$n / 2u), v_$n % 2u, turn));
+      sum_\${i}_\${c}_$n = vec4<f32>();
 //! end
 //! end
 //! end
@@ -4817,9 +4895,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   }
 
-//! if STOCHASTIC
-  let turn = rounding_turn();
-//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll n 0 TN/4
@@ -4847,7 +4922,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   "falqon_update_tensor.wgsl": `// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES
-// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b and
+// b_change f32 [outputs, rank]; all with columns up to the pitch zero.
 //
 // f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
 // than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
@@ -4891,6 +4967,9 @@ struct Params {
 //! if STOCHASTIC
 //! include falqon_rounding.wgsl
 //! end
+//! if RECOVERS
+@group(0) @binding(6) var<storage, read> b_change: array<vec4<f32>>;
+//! end
 //! if !IN_PLACE
 @group(0) @binding(5) var<storage, read> base: array<vec4<u32>>;
 //! end
@@ -4917,16 +4996,20 @@ const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
 const SUM_ROW = SUM_PART * STEP;
 const BETA_ROW = 2u * RANK_STEPS + 1u;
 const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's rows, and the coefficients before
-const PLACE = ROWS * LONGEST_ROW;
+const PLACE = SETS * ROWS * LONGEST_ROW; // two sets of sums: with B before the last step, and with B now
 
 var<workgroup> tile: array<vec4<u32>, SUMS + SUBGROUPS * PLACE>;
-var<workgroup> units: array<f32, SUBGROUPS * ROWS>; // what each row's sums are multiplied by
+var<workgroup> units: array<f32, SETS * SUBGROUPS * ROWS>; // what each row's sums are multiplied by
 
-// Four coefficients of a row, from column j on; zero beyond the rank, as b is.
-fn four_coefficients(row: u32, factor: f32, j: u32) -> vec4<f32> {
+// Four coefficients of a row, from column j on; zero beyond the rank, as b is. Set 0 is of B before the last step.
+fn four_coefficients(s: u32, row: u32, factor: f32, j: u32) -> vec4<f32> {
   let at = min(vec4<u32>(j, j + 1u, j + 2u, j + 3u), vec4<u32>(params.rank - 1u));
   let columns = vec4<f32>(column_factors[at.x], column_factors[at.y], column_factors[at.z], column_factors[at.w]);
-  return coefficients(b[row * params.b_vectors + j / 4u], columns, vec4<f32>(factor));
+  var values = b[row * params.b_vectors + j / 4u];
+//! if RECOVERS
+  if (s == 0u) { values -= b_change[row * params.b_vectors + j / 4u]; }
+//! end
+  return coefficients(values, columns, vec4<f32>(factor));
 }
 
 fn largest_of(v: vec4<f32>) -> f32 {
@@ -4988,41 +5071,47 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let half = lane / 16u;
   let read_row = min(first_row + lane % ROWS, params.rows - 1u);
   let factor = row_factors[read_row];
-  var largest = 0.0;
+//! unroll s 0 SETS
+  var largest_$s = 0.0;
 //! unroll k 0 RANK_STEPS
-  let beta_\${k}_0 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * half);
-  let beta_\${k}_1 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * half + 4u);
-  largest = max(largest, max(largest_of(beta_\${k}_0), largest_of(beta_\${k}_1)));
+  let beta_\${s}_\${k}_0 = four_coefficients(\${s}u, read_row, factor, 16u * \${k}u + 8u * half);
+  let beta_\${s}_\${k}_1 = four_coefficients(\${s}u, read_row, factor, 16u * \${k}u + 8u * half + 4u);
+  largest_$s = max(largest_$s, max(largest_of(beta_\${s}_\${k}_0), largest_of(beta_\${s}_\${k}_1)));
 //! end
-  largest = max(largest, from_other_half(largest, thread));
+  largest_$s = max(largest_$s, from_other_half(largest_$s, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale = bitcast<f32>((268u - exponent) << 23u);
+  let exponent_$s = max(bitcast<u32>(largest_$s), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale_$s = bitcast<f32>((268u - exponent_$s) << 23u);
   // Sums so small that this is not what it should be are nothing to what they are added to.
   if (half == 0u) {
-    units[group_row + lane] = bitcast<f32>((max(exponent, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+    units[\${s}u * ROWS * SUBGROUPS + group_row + lane] =
+      bitcast<f32>((max(exponent_$s, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
   }
 
   // Into fragments, through the place of the sums.
+//! if RECOVERS
+  workgroupBarrier();
+//! end
 //! unroll k 0 RANK_STEPS
-  let scaled_\${k}_0 = beta_\${k}_0 * scale;
-  let scaled_\${k}_1 = beta_\${k}_1 * scale;
+  let scaled_\${s}_\${k}_0 = beta_\${s}_\${k}_0 * scale_$s;
+  let scaled_\${s}_\${k}_1 = beta_\${s}_\${k}_1 * scale_$s;
   tile[sums + lane % ROWS * BETA_ROW + 2u * \${k}u + half] =
-    vec4<u32>(halves(upper(scaled_\${k}_0)), halves(upper(scaled_\${k}_1)));
+    vec4<u32>(halves(upper(scaled_\${s}_\${k}_0)), halves(upper(scaled_\${s}_\${k}_1)));
 //! end
   workgroupBarrier();
 //! unroll k 0 RANK_STEPS
-  let high_$k = load_left(sums + 2u * \${k}u, BETA_ROW);
+  let high_\${s}_$k = load_left(sums + 2u * \${k}u, BETA_ROW);
 //! end
 //! if LOW
   workgroupBarrier();
 //! unroll k 0 RANK_STEPS
   tile[sums + lane % ROWS * BETA_ROW + 2u * \${k}u + half] = vec4<u32>(
-    halves(scaled_\${k}_0 - upper(scaled_\${k}_0)), halves(scaled_\${k}_1 - upper(scaled_\${k}_1)));
+    halves(scaled_\${s}_\${k}_0 - upper(scaled_\${s}_\${k}_0)), halves(scaled_\${s}_\${k}_1 - upper(scaled_\${s}_\${k}_1)));
 //! end
   workgroupBarrier();
 //! unroll k 0 RANK_STEPS
-  let low_$k = load_left(sums + 2u * \${k}u, BETA_ROW);
+  let low_\${s}_$k = load_left(sums + 2u * \${k}u, BETA_ROW);
+//! end
 //! end
 //! end
 
@@ -5046,7 +5135,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let my_row_$n = lane / STEP + \${n}u * (32u / STEP);
   let row_$n = first_row + my_row_$n;
   let from_row_$n = min(row_$n, params.rows - 1u);
-  let unit_$n = units[group_row + my_row_$n];
+//! unroll s 0 SETS
+  let unit_\${s}_$n = units[\${s}u * ROWS * SUBGROUPS + group_row + my_row_$n];
+//! end
   var from_next_$n = base_codes(from_row_$n, first + my_v);
 //! end
 //! if STOCHASTIC
@@ -5054,26 +5145,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
+//! unroll s 0 SETS
 //! unroll c 0 COLUMNS/16
-    var sum_$c = Sum();
+    var sum_\${s}_$c = Sum();
+//! end
 //! end
 //! unroll k 0 RANK_STEPS
     {
 //! unroll c 0 COLUMNS/16
       let a_$c = load_right(16u * \${k}u * A_ROW + 2u * \${c}u, A_ROW);
 //! end
+//! unroll s 0 SETS
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(high_$k, a_$c, sum_$c);
+      sum_\${s}_$c = multiply_add(high_\${s}_$k, a_$c, sum_\${s}_$c);
 //! end
 //! if LOW
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(low_$k, a_$c, sum_$c);
+      sum_\${s}_$c = multiply_add(low_\${s}_$k, a_$c, sum_\${s}_$c);
+//! end
 //! end
 //! end
     }
 //! end
+//! unroll s 0 SETS
 //! unroll c 0 COLUMNS/16
-    store_sum(sums + SUM_PART * \${c}u, SUM_ROW, sum_$c);
+    store_sum(sums + \${s}u * ROWS * SUM_ROW + SUM_PART * \${c}u, SUM_ROW, sum_\${s}_$c);
+//! end
 //! end
     workgroupBarrier();
     let v = first + step * STEP + my_v;
@@ -5097,12 +5194,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let word_1 = rounding_word(row_$n, 2u * v + 1u);
 //! end
 //! for q,word,half in 0,0,0 1,0,1 2,1,0 3,1,1
-      let sum_$q = bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unit_$n;
-//! if STOCHASTIC
-      codes[$q] = new_codes(from_$n[$q], sum_$q, thresholds(word_$word, \${half}u, turn));
-//! else
-      codes[$q] = new_codes(from_$n[$q], sum_$q);
+      {
+//! unroll s 0 SETS
+        let sum_$s = bitcast<vec4<f32>>(tile[at + \${s}u * ROWS * SUM_ROW + \${q}u]).xzyw * unit_\${s}_$n;
 //! end
+//! if STOCHASTIC
+        let above = thresholds(word_$word, \${half}u, turn);
+//! if RECOVERS
+        codes[$q] = new_codes(first_codes(from_$n[$q], sum_0, above), sum_1, above);
+//! else
+        codes[$q] = new_codes(from_$n[$q], sum_0, above);
+//! end
+//! else
+        codes[$q] = new_codes(from_$n[$q], sum_0);
+//! end
+      }
 //! end
       if (row_$n < params.rows && v < params.vectors) {
         weight[place_of(params.w_row + row_$n, v)] = codes;

@@ -50,11 +50,6 @@ export interface Method {
   /** False for a method that only runs a model: it has nothing to train. */
   readonly trains: boolean;
   /**
-   * False for a method that keeps only what the optimizer changes parameters by: there are no values
-   * that weight decay could act on. Default true.
-   */
-  readonly keepsParameters?: boolean;
-  /**
    * Its options with defaults filled in: a checkpoint of others is not gone on with.
    *
    * @internal

@@ -19,7 +19,7 @@ export interface Parameter {
   readonly cols: number;
   /** Whether weight decay applies: to matrices, not to norms. */
   readonly decay: boolean;
-  /** f32 [rows, cols]; there is none where {@linkcode Parameters.keepsValues} is false. */
+  /** f32 [rows, cols] */
   readonly value: Matrix;
   /** f32 [rows, cols] */
   readonly gradient: Matrix;
@@ -35,8 +35,7 @@ export interface AllocateOptions {
 
 /** Flat buffers of parameters that follow each other; vectors of one length. */
 export interface Segment {
-  /** Null where values are not kept. */
-  readonly values: Vector | null;
+  readonly values: Vector;
   /** Null where none were asked for. */
   readonly gradients: Vector | null;
   /** AdamW's first and second moments; null where none were asked for. */
@@ -59,11 +58,6 @@ type Declared = Parameter & { place(values: Matrix | null, gradients: Matrix | n
 export class Parameters implements Disposable {
   readonly device: Device;
   #declared: Declared[] = [];
-  /**
-   * False where a method needs only what the optimizer changes parameters by: their values are not
-   * stored, and the optimizer writes its change over the gradient. To be set before allocation.
-   */
-  keepsValues = true;
   /** Whether the optimizer also writes over the gradients what it changes values by. */
   needsChanges = false;
   #allocated = false;
@@ -171,13 +165,12 @@ export class Parameters implements Disposable {
     }
     // One that is too large by itself is told by its name.
     const of = members.length === 1 ? ` (${members[0].name})` : "";
-    const vector = (wanted: boolean, label: string) =>
-      wanted ? this.device.vector(length, "f32", label + of, "trained") : null;
+    const vector = (label: string) => this.device.vector(length, "f32", label + of, "trained");
     const segment = this.device.allOrNothing((): Segment => ({
-      values: vector(this.keepsValues, "trained parameters"),
-      gradients: vector(gradients, "gradients"),
-      m: vector(moments, "first moments"),
-      v: vector(moments, "second moments"),
+      values: vector("trained parameters"),
+      gradients: gradients ? vector("gradients") : null,
+      m: moments ? vector("first moments") : null,
+      v: moments ? vector("second moments") : null,
       decayEnd,
     }));
     this.#segments.push(segment);

@@ -66,7 +66,6 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   const notice = source.onNotice ?? noticeOnConsole;
   const options = resolveOptions(source, notice);
   expectTrains(method);
-  expectDecays(method, options.optimizer.weightDecay);
   signal?.throwIfAborted();
   using made = new DisposableStack();
   const lock = outputDir === undefined ? null : made.use(await takeFolder(outputDir, notice));
@@ -181,15 +180,6 @@ async function expectUnused(folder: string): Promise<void> {
   throw new OptionError(
     `Cannot train into "${folder}" as it holds another run: choose another outputDir, remove it, ` +
       "or resume from it",
-  );
-}
-
-/** Weight decay must have values to act on. */
-function expectDecays({ name, keepsParameters = true }: Method, weightDecay: number): void {
-  if (weightDecay === 0 || keepsParameters) return;
-  throw new OptionError(
-    `Cannot use weightDecay ${weightDecay} with ${name} under this update rule as it keeps no ` +
-      "adapter that could decay: leave it 0, or choose another updateRule",
   );
 }
 

@@ -74,8 +74,9 @@ async function passes(method: Method, outputFactor?: number): Promise<Float32Arr
   for (const b of parameters.list) {
     const { name, rows, cols } = b;
     if (!name.endsWith("_B")) continue;
-    const { keepsValues } = parameters;
-    device.writeMatrix(keepsValues ? b.value : b.gradient, randomValues(rows * cols, 3, 0.05));
+    const values = randomValues(rows * cols, 3, 0.05);
+    device.writeMatrix(b.value, values);
+    if (parameters.needsChanges) device.writeMatrix(b.gradient, values);
   }
   await layers.refresh?.();
   using state = new StepState(device, { beta1: 0, beta2: 0 });

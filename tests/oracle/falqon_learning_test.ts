@@ -44,11 +44,12 @@ function remainingError(rule: "paper" | "requantize" | "pending" | "stochastic")
     layer.dB.fill(0);
     backward(y.map((value, i) => (value - target[i]) / tokens));
     const master = Float64Array.from(b);
+    const before = b.slice();
     optimizer.update(master, layer.dB, options);
     b.set(master);
     if (rule === "stochastic") {
-      updateStochastic(weight, b, 1, { key: { low: 5, high: 6 }, step });
-      b.fill(0); // only what the optimizer adds is wanted
+      const change = b.map((value, i) => value - before[i]);
+      updateStochastic(weight, b, change, 1, { key: { low: 5, high: 6 }, step });
     } else if (rule === "paper") updatePaper(weight, b, 4);
     else updateRequantize(weight, reference, b, bFlushed, 1, rule === "pending" ? 4 : Infinity);
   }

@@ -59,6 +59,8 @@ export interface StochasticCodec {
   readonly bits: number;
   /** The code of `decode(code) + change`, both f32, for a {@linkcode threshold}. */
   readonly round: (code: number, change: number, threshold: number) => number;
+  /** The code that `round` made this one from, by the same change and threshold. */
+  readonly origin: (code: number, change: number, threshold: number) => number;
 }
 
 /** e4m3: one of the two neighbours of the f32 sum, saturated; NaN stays NaN. */
@@ -73,6 +75,16 @@ export const STOCHASTIC_E4M3: StochasticCodec = {
     const fixed = roundHalfEven(magnitude * 2 ** (22 - exponent));
     const steps = Math.floor((fixed + threshold) / 2 ** 19);
     return (value < 0 || Object.is(value, -0) ? 0x80 : 0) | (steps + 8 * (exponent + 6));
+  },
+  origin(code, change, threshold) {
+    // The middle of what is rounded to the code, as a place among codes, in 2^-20; a code is worth what it decodes to, and
+    // places between two codes what lies as far between their values.
+    const place = 2 ** 20 * (code & 0x7f) + 2 ** 19 - 2 * threshold - 1;
+    const eighth = Math.floor(place / 2 ** 23);
+    const middle = eighth < 1
+      ? place * 2 ** -29
+      : 2 ** (eighth - 7) * (1 + (place - 2 ** 23 * eighth) / 2 ** 23);
+    return encodeFp8(Math.fround((code & 0x80 ? -middle : middle) - change), E4M3);
   },
 };
 
@@ -90,10 +102,18 @@ export const STOCHASTIC_INT8: StochasticCodec = {
   round(code, change, threshold) {
     const drawn = Math.fround(change + ((threshold >>> 1) + 0.5) / 2 ** 22 - 0.5);
     const sum = Math.fround(1 + ((code << 24 >> 24) - 127 + drawn) / 2 ** 24);
-    const value = 127 + (Math.min(sum, 1) - 1) * 2 ** 24;
-    return Math.max(value, -127) & 0xff;
+    return saturatedCode(sum);
+  },
+  origin(code, change, threshold) {
+    const drawn = Math.fround(change + ((threshold >>> 1) + 0.5) / 2 ** 22 - 0.5);
+    return saturatedCode(Math.fround(1 + ((code << 24 >> 24) - 127 - drawn) / 2 ** 24));
   },
 };
+
+/** The code c of 1 + (c - 127) · 2^-24. */
+function saturatedCode(sum: number): number {
+  return Math.max(127 + (Math.min(sum, 1) - 1) * 2 ** 24, -127) & 0xff;
+}
 
 /** What an update must know of the format of a weight. */
 export interface UpdateCodec {

@@ -176,3 +176,58 @@ Deno.test("of changes like AdamW's, a third less is lost in noise than with inde
   );
   assert(golden < 0.7 * independent, `${golden} against ${independent}`);
 });
+
+for (
+  const [name, codec, decode, largest] of [
+    ["int8", STOCHASTIC_INT8, decodeInt8, 113],
+    ["e4m3", STOCHASTIC_E4M3, decodeE4m3, 384],
+  ] as const
+) {
+  const codes = Array.from({ length: 256 }, (_, code) => code).filter((code) =>
+    Math.abs(decode(code)) <= largest && (name === "e4m3" || code !== 0x80)
+  );
+  const unitOf = (code: number) => name === "e4m3" ? stepAt(decode(code)) : 1;
+
+  Deno.test(`what a code of ${name} was before a sum was added is recovered from it, from the sum and the threshold`, () => {
+    const random = randomGenerator(8);
+    let [wrong, tried, bias] = [0, 0, 0];
+    for (const code of codes) {
+      for (let n = 0; n < 400; n++) {
+        const last = 2 ** codec.bits - 1;
+        const above = n === 0 ? 0 : n === 1 ? last : Math.floor(random() * (last + 1));
+        assertEquals(decode(codec.origin(codec.round(code, 0, above), 0, above)), decode(code) + 0);
+        const sum = Math.fround((random() - 0.5) * unitOf(code) * 6);
+        const got = codec.origin(codec.round(code, sum, above), sum, above);
+        const off = (decode(got) - decode(code)) / unitOf(code);
+        assert(Math.abs(off) <= (name === "int8" ? 0 : 4), `${code} + ${sum}: ${got}`);
+        tried++;
+        if (off !== 0) wrong++;
+        bias += off;
+      }
+    }
+    if (name === "int8") assertEquals(wrong, 0);
+    else {
+      // Only where the sum leads into larger steps. The guesses are off to either side alike.
+      assert(wrong < 0.12 * tried, `${wrong} of ${tried}`);
+      assert(Math.abs(bias / tried) < 0.01, `${bias / tried}`);
+    }
+  });
+
+  Deno.test(`in a thousand steps no error adds up: a code of ${name} stays beside what is asked for`, () => {
+    const random = randomGenerator(9);
+    let squares = 0;
+    for (const start of codes) {
+      const above = Math.floor(random() * 2 ** codec.bits);
+      let [code, sum] = [start, 0];
+      for (let step = 0; step < 1000; step++) {
+        const next = Math.fround(sum + (random() - 0.5) * 0.2 * unitOf(start));
+        code = codec.round(codec.origin(code, sum, above), next, above);
+        sum = next;
+      }
+      squares += ((decode(code) - decode(start) - sum) / unitOf(start)) ** 2;
+    }
+    // Rounding a thousand times by thresholds that are drawn anew would be off by seven steps.
+    const off = Math.sqrt(squares / codes.length);
+    assert(off < (name === "int8" ? 0.5 : 1), `${off}`);
+  });
+}

@@ -91,14 +91,14 @@ export function updateCoefficient(
 }
 
 /**
- * β of one step's change: rounded to 11 significant bits, which f16 holds, ties away from zero.
+ * β of `stochastic`: rounded to 11 significant bits, which f16 holds, ties away from zero.
  *
- * @param b An element of ΔB, an f32.
+ * @param b An element of B or ΔB, an f32.
  * @param column `factors.columns[j]`.
  * @param row `factors.rows[i]`.
  * @returns β, an f32 with 11 significant bits.
  */
-export function changeCoefficient(b: number, column: number, row: number): number {
+export function roundedCoefficient(b: number, column: number, row: number): number {
   return cutProduct(b, column, row, 0x1000, 0xffffe000);
 }
 
@@ -212,9 +212,37 @@ export function updateRequantize(
 }
 
 /**
- * One copy of the weight: every code is rounded stochastically from itself plus the change, so what
- * a step asks for arrives on average however small it is. B is not kept. From step to step an
- * element's threshold goes on by the golden ratio.
+ * The default rule, with one copy of the weight: each code is the rounding of what the weight was before training plus
+ * c·B·A, by the element's own threshold. What it was before training is recovered from the code, the threshold and B before
+ * the step, so that no reference is kept, and no roundings add up.
+ *
+ * @param weight Its codes are updated in place.
+ * @param b B after the step `[outputs, rank]`.
+ * @param change What the step changed it by.
+ * @param scaling c = alpha / rank.
+ * @param rounding The thresholds of this tensor.
+ * @returns What was done; the intended change is that of the step.
+ */
+export function updateStochastic(
+  weight: CodedWeight,
+  b: Float32Array,
+  change: Float32Array,
+  scaling: number,
+  rounding: RoundingStream,
+): UpdateStatistics {
+  const rows = Array.from({ length: weight.outputs }, (_, i) => i);
+  const before = b.map((value, i) => value - change[i]);
+  const how = {
+    rounding: { ...rounding, step: null },
+    coefficient: roundedCoefficient,
+    before,
+  };
+  return writeRows(weight, weight.codes, b, change, scaling, rows, how).statistics;
+}
+
+/**
+ * Every code is rounded from itself plus the change, by a threshold that goes on from step to step: what is left of
+ * `updateStochastic` where nothing but one step's change is known.
  *
  * @param weight Its codes are updated in place.
  * @param change The optimizer's change ΔB `[outputs, rank]`.
@@ -222,19 +250,19 @@ export function updateRequantize(
  * @param rounding The thresholds of this step of this tensor.
  * @returns What was done.
  */
-export function updateStochastic(
+export function updateInPlace(
   weight: CodedWeight,
   change: Float32Array,
   scaling: number,
   rounding: RoundingStream,
 ): UpdateStatistics {
   const rows = Array.from({ length: weight.outputs }, (_, i) => i);
-  const how = { rounding, coefficient: changeCoefficient };
+  const how = { rounding, coefficient: roundedCoefficient };
   return writeRows(weight, weight.codes, change, change, scaling, rows, how).statistics;
 }
 
 /**
- * The same where A is trained as well: `c·Δ(B·A) = c·(ΔB·A + B_old·ΔA)` is one product of twice the
+ * `updateInPlace` where A is trained as well: `c·Δ(B·A) = c·(ΔB·A + B_old·ΔA)` is one product of twice the
  * rank, whose right factor is `[A~; ΔA~]`, each row with a scale of its own.
  *
  * @param weight `[W~; A~; ΔA~]`, its rank twice that of B; the codes of W are updated in place.
@@ -265,11 +293,14 @@ export function updateProduct(
   }
   const factors = { rows: scales.slice(0, outputs), columns: new Float32Array(rank).fill(1) };
   const rows = Array.from({ length: outputs }, (_, i) => i);
-  const how = { rounding, coefficient: changeCoefficient, factors };
+  const how = { rounding, coefficient: roundedCoefficient, factors };
   return writeRows(weight, weight.codes, factor, intended, scaling, rows, how).statistics;
 }
 
-/** Writes `encode(base + β·A~)` into the given rows; `intended` is only measured. */
+/**
+ * Writes `encode(base + β·A~)` into the given rows; `intended` is only measured. With `before`, the base holds codes that were
+ * made by this B, and is what they were made from.
+ */
 function writeRows(
   weight: CodedWeight,
   base: Uint8Array,
@@ -277,10 +308,16 @@ function writeRows(
   intended: Float32Array,
   scaling: number,
   rows: number[],
-  { rounding = null, coefficient = updateCoefficient, factors = updateFactors(weight, scaling) }: {
+  {
+    rounding = null,
+    coefficient = updateCoefficient,
+    factors = updateFactors(weight, scaling),
+    before = null,
+  }: {
     rounding?: RoundingStream | null;
     factors?: UpdateFactors;
     coefficient?: typeof updateCoefficient;
+    before?: Float32Array | null;
   } = {},
 ): { statistics: UpdateStatistics; change: Float64Array } {
   const { codes, scales, outputs, inputs, rank } = weight;
@@ -291,18 +328,25 @@ function writeRows(
   let codesChanged = 0;
   let clamps = 0;
   for (const i of rows) {
-    const beta = factors.columns.map((column, j) =>
-      coefficient(b[i * rank + j], column, factors.rows[i], coefficientMask)
-    );
+    const betaOf = (of: Float32Array) =>
+      factors.columns.map((column, j) =>
+        coefficient(of[i * rank + j], column, factors.rows[i], coefficientMask)
+      );
+    const beta = betaOf(b);
+    const betaBefore = before && betaOf(before);
     for (let k = 0; k < inputs; k++) {
-      let sum = 0;
-      for (let j = 0; j < rank; j++) sum = Math.fround(sum + beta[j] * a[j * inputs + k]);
+      const sumOf = (beta: Float32Array) => {
+        let sum = 0;
+        for (let j = 0; j < rank; j++) sum = Math.fround(sum + beta[j] * a[j * inputs + k]);
+        return sum;
+      };
       const at = i * inputs + k;
-      const value = Math.fround(decoded[base[at]] + sum);
-      const { bits, round } = stochastic;
-      const code = rounding
-        ? round(base[at], sum, threshold(rounding, i, k, inputs, bits))
-        : encode(value);
+      const { bits, round, origin } = stochastic;
+      const above = rounding ? threshold(rounding, i, k, inputs, bits) : 0;
+      const from = betaBefore ? origin(base[at], sumOf(betaBefore), above) : base[at];
+      const sum = sumOf(beta);
+      const value = Math.fround(decoded[from] + sum);
+      const code = rounding ? round(from, sum, above) : encode(value);
       change[at] = decoded[code] - decoded[codes[at]];
       if (Math.abs(value) > max) clamps++;
       if (code !== codes[at]) codesChanged++;

@@ -2,14 +2,14 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { decodeFp8, E4M3, encodeFp8 } from "../../src/numerics/fp8.ts";
 import { relativeError } from "./compare.ts";
 import {
-  changeCoefficient,
+  roundedCoefficient,
   selectRows,
   updateAccumulate,
   updateCoefficient,
+  updateInPlace,
   updatePaper,
   updateRequantize,
   type UpdateStatistics,
-  updateStochastic,
 } from "./falqon_update.ts";
 import { type FalqonWeight, mergeWeight } from "./falqon_weight.ts";
 import { dequantize, type ScaleGranularity } from "./quantize.ts";
@@ -83,11 +83,11 @@ Deno.test("a coefficient times any e4m3 value is exact in f32, so fusing changes
   assertEquals(updateCoefficient(NaN, 1, 1), NaN);
 });
 
-Deno.test("a coefficient of a change has 11 bits, so that f16 holds it", () => {
+Deno.test("a rounded coefficient has 11 bits, so that f16 holds it", () => {
   const random = randomGenerator(2);
   for (let n = 0; n < 500; n++) {
     const b = Math.fround((random() - 0.5) * 2 ** Math.floor(random() * 40 - 30));
-    const beta = changeCoefficient(b, 1.5, 0.75);
+    const beta = roundedCoefficient(b, 1.5, 0.75);
     const exact = Math.fround(Math.fround(b * 1.5) * 0.75);
     assert(Math.abs(beta - exact) <= 2 ** -11 * Math.abs(exact));
     const scaled = beta / 2 ** Math.floor(Math.log2(Math.abs(beta)));
@@ -95,7 +95,7 @@ Deno.test("a coefficient of a change has 11 bits, so that f16 holds it", () => {
   }
 });
 
-Deno.test("updateStochastic gives each code one of the two neighbours of what it asks for, right on average", () => {
+Deno.test("updateInPlace gives each code one of the two neighbours of what it asks for, right on average", () => {
   const weight = randomWeight("tensor");
   const change = shortChange(3).map((x) => x / 16);
   const expected = straightforward(weight, weight.codes, change)
@@ -105,7 +105,7 @@ Deno.test("updateStochastic gives each code one of the two neighbours of what it
   const step = (x: number) => 2 ** (Math.max(-6, Math.floor(Math.log2(Math.abs(x)))) - 3);
   for (let n = 1; n <= count; n++) {
     const written = copy(weight);
-    const { rows } = updateStochastic(written, change, 1, { key: { low: 1, high: 2 }, step: n });
+    const { rows } = updateInPlace(written, change, 1, { key: { low: 1, high: 2 }, step: n });
     assertEquals(rows.length, outputs);
     sums.forEach((sum, at) => {
       const value = decodeFp8(written.codes[at], E4M3);

@@ -89,7 +89,7 @@ for (const [what, [write, layers]] of Object.entries(MODELS)) {
           ...shape,
           steps: STEPS,
           learningRate: 3e-3,
-          optimizer: { weightDecay: method().keepsParameters === false ? 0 : 0.01 },
+          optimizer: { weightDecay: 0.01 },
           logEvery: 1,
         };
         const losses: number[] = [];
@@ -134,7 +134,7 @@ async function expectGaps(network: Network, name: string): Promise<void> {
     for (const part of linear.spec.parts.filter(({ order }) => order)) {
       const { module, start } = part;
       const gaps = gapsOf(part);
-      for (const parameter of network.parameters.keepsValues ? network.parameters.list : []) {
+      for (const parameter of network.parameters.list) {
         const isB = parameter.name.startsWith(`${module}.`);
         if (!isB && parameter.name !== linear.spec.name) continue;
         const values = await readDense(device, parameter.value);

@@ -68,7 +68,7 @@ function tinyRun(model: Model, folder: string, method: Method): TrainerOptions {
     learningRate: 3e-3,
     schedule: "cosine",
     warmupSteps: 2,
-    optimizer: { weightDecay: method.keepsParameters === false ? 0 : 0.01 },
+    optimizer: { weightDecay: 0.01 },
     seed: 3,
     logEvery: 4,
   };

@@ -3,7 +3,7 @@
 //
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
 // second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
-// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// weight itself; b and b_change f32 [outputs, rank], columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
 // takes each.
 //! include code_place.wgsl
 
@@ -42,6 +42,9 @@ struct Params {
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
 //! if STOCHASTIC
 //! include falqon_rounding.wgsl
+//! end
+//! if RECOVERS
+@group(0) @binding(6) var<storage, read> b_change: array<f32>;
 //! end
 //! if !ALL_ROWS
 @group(0) @binding(5) var<storage, read> selected: array<u32>;

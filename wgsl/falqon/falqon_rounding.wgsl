@@ -1,12 +1,13 @@
 // The thresholds of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key and
-// the element, and IN_PLACE of the step, by integer arithmetic only. Include-only; the kernel's parameters have key_low,
-// key_high and row_words.
+// the element, and where they TURN of the step, by integer arithmetic only. Include-only; the kernel's parameters have
+// key_low, key_high and row_words.
 //
-// From a reference an element keeps its threshold: its code is a function of the weight that is asked for, and no
-// roundings add up. IN_PLACE they do add up. So from step to step each threshold goes on by the golden ratio of its range,
-// by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost exactly,
-// where independent thresholds would be off by the root of their number. docs/EXPERIMENTS.md has what it gives.
-//! if IN_PLACE
+// Where a code is the rounding of what the weight was before training and all that was added to it, an element keeps its
+// threshold: its code is a function of the weight that is asked for, and no roundings add up. Where it is that of the code
+// before and one step's change, they do add up. So from step to step each threshold goes on by the golden ratio of its
+// range, by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost
+// exactly, where independent thresholds would be off by the root of their number.
+//! if TURN
 //! include step_state.wgsl
 
 @group(0) @binding(9) var<storage, read> inputs: StepInputs;
@@ -23,7 +24,7 @@ fn rounding_word(row: u32, eight: u32) -> u32 {
 
 // How far the thresholds have gone, in as many bits as the format takes.
 fn rounding_turn() -> u32 {
-//! if IN_PLACE
+//! if TURN
   return (inputs.step * 0x9e3779b9u) >> (32u - THRESHOLD_BITS);
 //! else
   return 0u;

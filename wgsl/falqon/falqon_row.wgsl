@@ -1,6 +1,9 @@
 // How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
 // tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
 //
+// Where it RECOVERS the base, that is what the codes were before training: with all of B, b, and what the last step changed it
+// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b.
+//
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
 //! include $CODES_INCLUDE
@@ -55,6 +58,15 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
   return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
 }
 
+// The codes of v, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which the update
+// has more than of any other.
+fn nearest_codes(v: vec4<f32>) -> u32 {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
+  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+}
+
 //! if STOCHASTIC
 const THRESHOLD_BITS = 19u;
 
@@ -70,16 +82,25 @@ fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
     (thresholds & vec4<u32>(0x7ffffu));
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
-//! else
-// The codes of from + sum, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which
-// the update has more than of any other.
-fn new_codes(codes: u32, sum: vec4<f32>) -> u32 {
-  let v = decode4(codes) + sum;
-  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
-  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
-  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+//! if RECOVERS
+
+// The codes that new_codes made these from by this sum and these thresholds. A code and a threshold tell the values that are
+// rounded to it, an interval of one step; its middle, less the sum, is nearest to the code before. Where the sum has led into
+// larger steps, two codes may have come to be one: which of them it was is then a guess, off by one smaller step.
+//
+// The middle is 1/2 - threshold steps of codes away, by the places of codes: those are the bits of f32 from bit 20 on, or
+// where they are subnormal, a number of 2^-17.
+fn first_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  let magnitudes = vec4<u32>(codes << 20u, codes << 12u, codes << 4u, codes >> 4u) & vec4<u32>(0x07f00000u);
+  let middles = bitcast<vec4<i32>>(magnitudes + vec4<u32>(0x7ffffu) - ((thresholds & vec4<u32>(0x7ffffu)) << vec4<u32>(1u)));
+  let value = select(bitcast<vec4<f32>>(middles + vec4<i32>(112 << 23u)), vec4<f32>(middles) * 0x1p-37,
+                     middles < vec4<i32>(8 << 20u));
+  let signs = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes) & vec4<u32>(0x80000000u);
+  return nearest_codes(bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ signs) - sum);
 }
+//! end
+//! else
+fn new_codes(codes: u32, sum: vec4<f32>) -> u32 { return nearest_codes(decode4(codes) + sum); }
 //! end
 //! else
 const UNIT = 1.0;
@@ -92,25 +113,41 @@ const THRESHOLD_BITS = 23u;
 // What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
 const CHANGE_SHIFT = 24u;
 
-// The codes of from + change, each rounded up with the probability of its fraction, saturated; change is a sum times 2^-24.
+// The codes of from + change, rounded to nearest and saturated; change is a sum times 2^-24.
 //
-// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a threshold between
-// -1/2 and 1/2 of such a step rounds to a code. Saturation is that to [0, 1], and the bits are an integer again. Little of
-// it is integer arithmetic or conversion, of which a GPU has less. Thresholds are odd multiples of 2^-23 of a step, so
-// that they are as often below zero as above, and a change of zero changes nothing.
-fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding to it rounds to a code. Saturation is
+// that to [0, 1], and the bits are an integer again. Little of it is integer arithmetic or conversion, of which a GPU has
+// less.
+fn moved_codes(codes: u32, change: vec4<f32>) -> u32 {
   const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
-  let threshold = bitcast<vec4<f32>>((thresholds & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
   // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
   let low = codes ^ 0x80808080u;
   let high = low >> 16u;
   let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
   let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
     (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
-  let made = bitcast<vec4<u32>>(max(saturate(old + (change + threshold)), SMALLEST)); // 0x3f800000 + c - 127
+  let made = bitcast<vec4<u32>>(max(saturate(old + change), SMALLEST)); // 0x3f800000 + c - 127
   let pairs = made.xz + (made.yw << vec2<u32>(8u));
   return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
 }
+
+// A change with a threshold between -1/2 and 1/2 of a step: odd multiples of 2^-23 of it, so that they are as often below zero
+// as above, and a change of zero changes nothing.
+fn change_above(change: vec4<f32>, thresholds: vec4<u32>) -> vec4<f32> {
+  return change + (bitcast<vec4<f32>>((thresholds & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24);
+}
+
+// The codes of from + change, each rounded up with the probability of its fraction.
+fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return moved_codes(codes, change_above(change, thresholds));
+}
+//! if RECOVERS
+
+// The codes that new_codes made these from by this change and these thresholds, unless they were saturated.
+fn first_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return moved_codes(codes, -change_above(change, thresholds));
+}
+//! end
 //! else
 const CHANGE_SHIFT = 0u;
 

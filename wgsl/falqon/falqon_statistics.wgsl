@@ -11,7 +11,9 @@
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
 // What element `at` of b asks for since its row was written.
-//! if IN_PLACE
+//! if RECOVERS
+fn asked_b(at: u32) -> f32 { return b_change[at]; }
+//! elif IN_PLACE
 fn asked_b(at: u32) -> f32 { return b[at]; }
 //! else
 @group(0) @binding(7) var<storage, read> pending: array<f32>;
@@ -41,19 +43,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var vector = lane; vector < params.vectors; vector += LANES) {
     var asked = vec4<f32>();
     var sum = vec4<f32>();
+//! if RECOVERS
+    var sum_before = vec4<f32>();
+//! end
     for (var j = 0u; j < params.rank; j++) {
       let a = decode4(weight[place_of(adapter_row(j), vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
+//! if RECOVERS
+      let b_before = b_value - b_change[row * params.b_pitch + j];
+      sum_before += coefficients(vec4<f32>(b_before), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
+//! end
       asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
     }
     mine.z += dot(asked, asked);
     if (is_written) {
       let old = weight[place_of(params.w_row + row, vector)];
-      let base = base_codes(row, vector);
-      let value = (decode4(base) + sum) * UNIT;
 //! if STOCHASTIC
       let above = thresholds(rounding_word(row, vector / 2u), vector % 2u, rounding_turn());
+//! end
+//! if RECOVERS
+      let base = first_codes(base_codes(row, vector), sum_before / f32(1u << CHANGE_SHIFT), above);
+//! else
+      let base = base_codes(row, vector);
+//! end
+      let value = (decode4(base) + sum) * UNIT;
+//! if STOCHASTIC
       let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), above);
 //! else
       let code = new_codes(base, sum);

@@ -2,6 +2,7 @@
 // STOCHASTIC. IN_PLACE each code is read and written once, by the thread that owns it.
 //
 // Shapes: those of falqon_part.wgsl.
+// Where it RECOVERS the base, the sums are made twice: with B before the last step, then with B now.
 // CHANGE also writes decode(new) − decode(old) of row `selected[p]` to change[p]: what rounding left of the update.
 //
 // Idea: a matrix product of short contraction (the rank) whose result is encoded where it is made. A workgroup makes
@@ -44,9 +45,13 @@ fn a_codes(j: u32, v: u32) -> u32 {
 }
 
 // Element j of four rows of b: zero beyond the rank.
-fn b_values(rows: vec4<u32>, j: u32) -> vec4<f32> {
+fn b_values(rows: vec4<u32>, j: u32, sweep: u32) -> vec4<f32> {
   let at = rows * params.b_pitch + min(j, params.rank - 1u);
-  return select(vec4<f32>(), vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]), j < params.rank);
+  var values = vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]);
+//! if RECOVERS
+  if (sweep == 0u) { values -= vec4<f32>(b_change[at.x], b_change[at.y], b_change[at.z], b_change[at.w]); }
+//! end
+  return select(vec4<f32>(), values, j < params.rank);
 }
 
 @compute @workgroup_size(THREADS)
@@ -65,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll c 0 4
   let row_${i}_$c = row_of(p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u);
 //! unroll n 0 TN/4
-  let from_${i}_${c}_$n = base_codes(row_${i}_$c, read_v_$n);
+  var from_${i}_${c}_$n = base_codes(row_${i}_$c, read_v_$n);
   var sum_${i}_${c}_$n = vec4<f32>();
 //! end
 //! end
@@ -77,47 +82,74 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let b_rows_$t = rows_of(p0 + b_p_$t * 4u);
   let factors_$t = vec4<f32>(row_factors[b_rows_$t.x], row_factors[b_rows_$t.y], row_factors[b_rows_$t.z],
                              row_factors[b_rows_$t.w]);
-  var b_next_$t = b_values(b_rows_$t, b_j_$t);
-  var column_next_$t = column_factors[min(b_j_$t, params.rank - 1u)];
 //! end
 //! unroll t 0 A_LOADS
   let a_v_$t = (thread + ${t}u * THREADS) % (BN / 4u);
   let a_j_$t = (thread + ${t}u * THREADS) / (BN / 4u);
-  var a_next_$t = a_codes(a_j_$t, v0 + a_v_$t);
 //! end
-  for (var j0 = 0u; j0 < params.rank; j0 += BK) {
-    workgroupBarrier();
+//! if STOCHASTIC
+  let turn = rounding_turn();
+//! end
+//! if RECOVERS
+  for (var sweep = 0u; sweep < 2u; sweep += 1u) {
+//! else
+  {
+    const sweep = 0u;
+//! end
 //! unroll t 0 BETA_LOADS
-    if (thread + ${t}u * THREADS < BETA_TASKS) {
-      beta[b_j_$t][b_p_$t] = coefficients(b_next_$t, vec4<f32>(column_next_$t), factors_$t);
-    }
+    var b_next_$t = b_values(b_rows_$t, b_j_$t, sweep);
+    var column_next_$t = column_factors[min(b_j_$t, params.rank - 1u)];
 //! end
 //! unroll t 0 A_LOADS
-    if (thread + ${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = decode4(a_next_$t); }
+    var a_next_$t = a_codes(a_j_$t, v0 + a_v_$t);
 //! end
-    workgroupBarrier();
-    let j1 = j0 + BK;
-    if (j1 < params.rank) {
+    for (var j0 = 0u; j0 < params.rank; j0 += BK) {
+      workgroupBarrier();
 //! unroll t 0 BETA_LOADS
-      b_next_$t = b_values(b_rows_$t, j1 + b_j_$t);
-      column_next_$t = column_factors[min(j1 + b_j_$t, params.rank - 1u)];
+      if (thread + ${t}u * THREADS < BETA_TASKS) {
+        beta[b_j_$t][b_p_$t] = coefficients(b_next_$t, vec4<f32>(column_next_$t), factors_$t);
+      }
 //! end
 //! unroll t 0 A_LOADS
-      a_next_$t = a_codes(j1 + a_j_$t, v0 + a_v_$t);
+      if (thread + ${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = decode4(a_next_$t); }
 //! end
-    }
+      workgroupBarrier();
+      let j1 = j0 + BK;
+      if (j1 < params.rank) {
+//! unroll t 0 BETA_LOADS
+        b_next_$t = b_values(b_rows_$t, j1 + b_j_$t, sweep);
+        column_next_$t = column_factors[min(j1 + b_j_$t, params.rank - 1u)];
+//! end
+//! unroll t 0 A_LOADS
+        a_next_$t = a_codes(j1 + a_j_$t, v0 + a_v_$t);
+//! end
+      }
 //! unroll j 0 BK
-    {
+      {
 //! unroll i 0 TM/4
-      let beta_$i = beta[$j][tm + ${i}u * ROW_LANES];
+        let beta_$i = beta[$j][tm + ${i}u * ROW_LANES];
 //! end
 //! unroll n 0 TN/4
-      let a_$n = a_tile[$j][tn + ${n}u * COLUMN_LANES];
+        let a_$n = a_tile[$j][tn + ${n}u * COLUMN_LANES];
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll n 0 TN/4
-      sum_${i}_${c}_$n = fma(vec4<f32>(beta_$i[$c]), a_$n, sum_${i}_${c}_$n);
+        sum_${i}_${c}_$n = fma(vec4<f32>(beta_$i[$c]), a_$n, sum_${i}_${c}_$n);
+//! end
+//! end
+//! end
+      }
+//! end
+    }
+//! if RECOVERS
+    if (sweep == 0u) {
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll n 0 TN/4
+      from_${i}_${c}_$n = first_codes(from_${i}_${c}_$n, sum_${i}_${c}_$n * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_${i}_$c, v_$n / 2u), v_$n % 2u, turn));
+      sum_${i}_${c}_$n = vec4<f32>();
 //! end
 //! end
 //! end
@@ -125,9 +157,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   }
 
-//! if STOCHASTIC
-  let turn = rounding_turn();
-//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll n 0 TN/4

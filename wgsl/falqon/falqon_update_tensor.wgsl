@@ -1,7 +1,8 @@
 // falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES
-// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b and
+// b_change f32 [outputs, rank]; all with columns up to the pitch zero.
 //
 // f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
 // than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
@@ -45,6 +46,9 @@ struct Params {
 //! if STOCHASTIC
 //! include falqon_rounding.wgsl
 //! end
+//! if RECOVERS
+@group(0) @binding(6) var<storage, read> b_change: array<vec4<f32>>;
+//! end
 //! if !IN_PLACE
 @group(0) @binding(5) var<storage, read> base: array<vec4<u32>>;
 //! end
@@ -71,16 +75,20 @@ const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
 const SUM_ROW = SUM_PART * STEP;
 const BETA_ROW = 2u * RANK_STEPS + 1u;
 const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's rows, and the coefficients before
-const PLACE = ROWS * LONGEST_ROW;
+const PLACE = SETS * ROWS * LONGEST_ROW; // two sets of sums: with B before the last step, and with B now
 
 var<workgroup> tile: array<vec4<u32>, SUMS + SUBGROUPS * PLACE>;
-var<workgroup> units: array<f32, SUBGROUPS * ROWS>; // what each row's sums are multiplied by
+var<workgroup> units: array<f32, SETS * SUBGROUPS * ROWS>; // what each row's sums are multiplied by
 
-// Four coefficients of a row, from column j on; zero beyond the rank, as b is.
-fn four_coefficients(row: u32, factor: f32, j: u32) -> vec4<f32> {
+// Four coefficients of a row, from column j on; zero beyond the rank, as b is. Set 0 is of B before the last step.
+fn four_coefficients(s: u32, row: u32, factor: f32, j: u32) -> vec4<f32> {
   let at = min(vec4<u32>(j, j + 1u, j + 2u, j + 3u), vec4<u32>(params.rank - 1u));
   let columns = vec4<f32>(column_factors[at.x], column_factors[at.y], column_factors[at.z], column_factors[at.w]);
-  return coefficients(b[row * params.b_vectors + j / 4u], columns, vec4<f32>(factor));
+  var values = b[row * params.b_vectors + j / 4u];
+//! if RECOVERS
+  if (s == 0u) { values -= b_change[row * params.b_vectors + j / 4u]; }
+//! end
+  return coefficients(values, columns, vec4<f32>(factor));
 }
 
 fn largest_of(v: vec4<f32>) -> f32 {
@@ -142,41 +150,47 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let half = lane / 16u;
   let read_row = min(first_row + lane % ROWS, params.rows - 1u);
   let factor = row_factors[read_row];
-  var largest = 0.0;
+//! unroll s 0 SETS
+  var largest_$s = 0.0;
 //! unroll k 0 RANK_STEPS
-  let beta_${k}_0 = four_coefficients(read_row, factor, 16u * ${k}u + 8u * half);
-  let beta_${k}_1 = four_coefficients(read_row, factor, 16u * ${k}u + 8u * half + 4u);
-  largest = max(largest, max(largest_of(beta_${k}_0), largest_of(beta_${k}_1)));
+  let beta_${s}_${k}_0 = four_coefficients(${s}u, read_row, factor, 16u * ${k}u + 8u * half);
+  let beta_${s}_${k}_1 = four_coefficients(${s}u, read_row, factor, 16u * ${k}u + 8u * half + 4u);
+  largest_$s = max(largest_$s, max(largest_of(beta_${s}_${k}_0), largest_of(beta_${s}_${k}_1)));
 //! end
-  largest = max(largest, from_other_half(largest, thread));
+  largest_$s = max(largest_$s, from_other_half(largest_$s, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale = bitcast<f32>((268u - exponent) << 23u);
+  let exponent_$s = max(bitcast<u32>(largest_$s), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale_$s = bitcast<f32>((268u - exponent_$s) << 23u);
   // Sums so small that this is not what it should be are nothing to what they are added to.
   if (half == 0u) {
-    units[group_row + lane] = bitcast<f32>((max(exponent, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+    units[${s}u * ROWS * SUBGROUPS + group_row + lane] =
+      bitcast<f32>((max(exponent_$s, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
   }
 
   // Into fragments, through the place of the sums.
+//! if RECOVERS
+  workgroupBarrier();
+//! end
 //! unroll k 0 RANK_STEPS
-  let scaled_${k}_0 = beta_${k}_0 * scale;
-  let scaled_${k}_1 = beta_${k}_1 * scale;
+  let scaled_${s}_${k}_0 = beta_${s}_${k}_0 * scale_$s;
+  let scaled_${s}_${k}_1 = beta_${s}_${k}_1 * scale_$s;
   tile[sums + lane % ROWS * BETA_ROW + 2u * ${k}u + half] =
-    vec4<u32>(halves(upper(scaled_${k}_0)), halves(upper(scaled_${k}_1)));
+    vec4<u32>(halves(upper(scaled_${s}_${k}_0)), halves(upper(scaled_${s}_${k}_1)));
 //! end
   workgroupBarrier();
 //! unroll k 0 RANK_STEPS
-  let high_$k = load_left(sums + 2u * ${k}u, BETA_ROW);
+  let high_${s}_$k = load_left(sums + 2u * ${k}u, BETA_ROW);
 //! end
 //! if LOW
   workgroupBarrier();
 //! unroll k 0 RANK_STEPS
   tile[sums + lane % ROWS * BETA_ROW + 2u * ${k}u + half] = vec4<u32>(
-    halves(scaled_${k}_0 - upper(scaled_${k}_0)), halves(scaled_${k}_1 - upper(scaled_${k}_1)));
+    halves(scaled_${s}_${k}_0 - upper(scaled_${s}_${k}_0)), halves(scaled_${s}_${k}_1 - upper(scaled_${s}_${k}_1)));
 //! end
   workgroupBarrier();
 //! unroll k 0 RANK_STEPS
-  let low_$k = load_left(sums + 2u * ${k}u, BETA_ROW);
+  let low_${s}_$k = load_left(sums + 2u * ${k}u, BETA_ROW);
+//! end
 //! end
 //! end
 
@@ -200,7 +214,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let my_row_$n = lane / STEP + ${n}u * (32u / STEP);
   let row_$n = first_row + my_row_$n;
   let from_row_$n = min(row_$n, params.rows - 1u);
-  let unit_$n = units[group_row + my_row_$n];
+//! unroll s 0 SETS
+  let unit_${s}_$n = units[${s}u * ROWS * SUBGROUPS + group_row + my_row_$n];
+//! end
   var from_next_$n = base_codes(from_row_$n, first + my_v);
 //! end
 //! if STOCHASTIC
@@ -208,26 +224,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
+//! unroll s 0 SETS
 //! unroll c 0 COLUMNS/16
-    var sum_$c = Sum();
+    var sum_${s}_$c = Sum();
+//! end
 //! end
 //! unroll k 0 RANK_STEPS
     {
 //! unroll c 0 COLUMNS/16
       let a_$c = load_right(16u * ${k}u * A_ROW + 2u * ${c}u, A_ROW);
 //! end
+//! unroll s 0 SETS
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(high_$k, a_$c, sum_$c);
+      sum_${s}_$c = multiply_add(high_${s}_$k, a_$c, sum_${s}_$c);
 //! end
 //! if LOW
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(low_$k, a_$c, sum_$c);
+      sum_${s}_$c = multiply_add(low_${s}_$k, a_$c, sum_${s}_$c);
+//! end
 //! end
 //! end
     }
 //! end
+//! unroll s 0 SETS
 //! unroll c 0 COLUMNS/16
-    store_sum(sums + SUM_PART * ${c}u, SUM_ROW, sum_$c);
+    store_sum(sums + ${s}u * ROWS * SUM_ROW + SUM_PART * ${c}u, SUM_ROW, sum_${s}_$c);
+//! end
 //! end
     workgroupBarrier();
     let v = first + step * STEP + my_v;
@@ -251,12 +273,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let word_1 = rounding_word(row_$n, 2u * v + 1u);
 //! end
 //! for q,word,half in 0,0,0 1,0,1 2,1,0 3,1,1
-      let sum_$q = bitcast<vec4<f32>>(tile[at + ${q}u]).xzyw * unit_$n;
-//! if STOCHASTIC
-      codes[$q] = new_codes(from_$n[$q], sum_$q, thresholds(word_$word, ${half}u, turn));
-//! else
-      codes[$q] = new_codes(from_$n[$q], sum_$q);
+      {
+//! unroll s 0 SETS
+        let sum_$s = bitcast<vec4<f32>>(tile[at + ${s}u * ROWS * SUM_ROW + ${q}u]).xzyw * unit_${s}_$n;
 //! end
+//! if STOCHASTIC
+        let above = thresholds(word_$word, ${half}u, turn);
+//! if RECOVERS
+        codes[$q] = new_codes(first_codes(from_$n[$q], sum_0, above), sum_1, above);
+//! else
+        codes[$q] = new_codes(from_$n[$q], sum_0, above);
+//! end
+//! else
+        codes[$q] = new_codes(from_$n[$q], sum_0);
+//! end
+      }
 //! end
       if (row_$n < params.rows && v < params.vectors) {
         weight[place_of(params.w_row + row_$n, v)] = codes;

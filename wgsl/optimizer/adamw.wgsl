@@ -3,7 +3,7 @@
 //   second := beta2 · second + (1 − beta2) · g²
 //   value  := value · (1 − learning_rate · weight_decay) − step_size · first / (sqrt(second) · second_scale + eps)
 //
-// CHANGES writes over the gradient what is added to the value. Without VALUES none are kept, and nothing decays.
+// CHANGES writes over the gradient what is added to the value.
 //
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing: CHANGES are zero.
@@ -13,17 +13,13 @@
 
 struct Params {
   vectors: u32, // vec4s in each
-//! if VALUES
   decay_end: u32,
-//! end
   beta1: f32,
   beta2: f32,
   one_minus_beta1: f32,
   one_minus_beta2: f32,
   eps: f32,
-//! if VALUES
   weight_decay: f32,
-//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -34,9 +30,7 @@ struct Params {
 //! else
 @group(0) @binding(3) var<storage, read> gradients: array<vec4<f32>>;
 //! end
-//! if VALUES
 @group(0) @binding(4) var<storage, read_write> values: array<vec4<f32>>;
-//! end
 @group(0) @binding(5) var<storage, read_write> first: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> second: array<vec4<f32>>;
 
@@ -57,7 +51,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   first[i] = m;
   second[i] = v;
   let change = -inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
-//! if VALUES
   let decays = 4u * i + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.decay_end);
   let kept = select(vec4<f32>(1.0), vec4<f32>(1.0 - inputs.learning_rate * params.weight_decay), decays);
   let value = values[i];
@@ -65,8 +58,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   values[i] = updated;
 //! if CHANGES
   gradients[i] = updated - value; // what rounding left of it
-//! end
-//! else
-  gradients[i] = change;
 //! end
 }

@@ -39,8 +39,22 @@ export interface Selection {
   count: number;
 }
 
-/** Where written rows start from: frozen codes, their first row given, or the weight itself. */
-export type UpdateBase = { codes: Matrix; row: number } | "in place";
+/**
+ * Where written rows start from: frozen codes, their first row given; the weight's own codes; or what
+ * these were before training, which they tell together with B before its last change, f32 [rows,
+ * rank], and the thresholds that they were rounded by.
+ */
+export type UpdateBase = { codes: Matrix; row: number } | "in place" | { change: Matrix };
+
+/** Whether rows start from the weight's own codes, as they are or as they were. */
+export function isInPlace(base: UpdateBase): base is Exclude<UpdateBase, { codes: Matrix }> {
+  return base === "in place" || "change" in base;
+}
+
+/** B's last change, where the codes before training are to be recovered; else undefined. */
+export function changeOf(base: UpdateBase): Matrix | undefined {
+  return base !== "in place" && "change" in base ? base.change : undefined;
+}
 
 /** Checks that a part and what its rows start from lie inside their codes. */
 export function checkPart(
@@ -62,7 +76,9 @@ export function checkPart(
         `among the ${weight.rows} of the weight`,
     );
   }
-  if (base !== "in place") {
+  const change = changeOf(base);
+  if (change) expectMatrix(kernel, "change", change, { rows, cols: rank });
+  if (!isInPlace(base)) {
     const { rows: height } = base.codes;
     const { cols, type } = weight;
     expectMatrix(kernel, "base", base.codes, { rows: height, cols, types: [type] });

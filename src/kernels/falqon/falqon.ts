@@ -15,7 +15,14 @@ import {
   type UpdateTensorTile,
   updateTensorTile,
 } from "./tensor.ts";
-import { type AdaptedPart, checkPart, type Selection, type UpdateBase } from "./adapted_part.ts";
+import {
+  type AdaptedPart,
+  changeOf,
+  checkPart,
+  isInPlace,
+  type Selection,
+  type UpdateBase,
+} from "./adapted_part.ts";
 import { roundingBindings, roundingParams, type StochasticRounding } from "./rounding.ts";
 import { updateConstants } from "./update_format.ts";
 import { expectMatrix } from "../shapes.ts";
@@ -70,7 +77,9 @@ export interface UpdateRowsOptions {
  * codes are the same in every run, and those of the other kernels and the CPU except where a sum is
  * within its rounding of a tie, or of the threshold.
  *
- * In place with `rounding`, B is the change of one step, of which 11 bits are used.
+ * In place with `rounding`, B is the change of one step, and codes start from what they are. Given B's
+ * change as the base, B is all of it, and codes start from what they were before training. 11 bits of
+ * coefficients are used in both.
  */
 export function updateRows(program: Program, options: UpdateRowsOptions): void {
   const { part, base, selection, rounding, change, results } = options;
@@ -130,7 +139,7 @@ export function measureUpdate(program: Program, options: MeasureUpdateOptions): 
   }
   program.dispatch(
     program.device.kernel("falqon_statistics", { ...rowConstants(options), FLAGS: false }),
-    { ...rowBindings(options), ...(base !== "in place" && { pending }), statistics },
+    { ...rowBindings(options), ...(!isInPlace(base) && { pending }), statistics },
     { rows, count: selection?.count ?? rows, ...rowParams(options) },
     linearGrid(rows, 1),
   );
@@ -144,14 +153,19 @@ function check(kernel: string, { part, base, selection, rounding }: RowsOptions)
   if (rounding && selection) {
     throw new RangeError(`${kernel}: stochastic rounding writes all rows, not a selection`);
   }
+  if (changeOf(base) && !rounding) {
+    throw new RangeError(
+      `${kernel}: codes before training are recovered from thresholds, so give rounding`,
+    );
+  }
 }
 
 function updateTile(
   device: Device,
-  { part, selection, change }: UpdateRowsOptions,
+  { part, base, selection, change }: UpdateRowsOptions,
 ): UpdateTile | UpdateTensorTile {
   if ((selection?.count ?? part.rows) <= FEW_ROWS.BM) return FEW_ROWS;
-  if (!selection && !change && suitsTensorUpdate(device, part)) {
+  if (!selection && !change && suitsTensorUpdate(device, part, base)) {
     return updateTensorTile(part.weight.type);
   }
   return device.isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS;
@@ -159,12 +173,14 @@ function updateTile(
 
 /** Constants, bindings and parameters of wgsl/falqon/falqon_part.wgsl. */
 function rowConstants({ part, base, selection, rounding }: RowsOptions): KernelConstants {
-  const inPlace = base === "in place";
+  const inPlace = isInPlace(base);
   return {
     ...updateConstants(part.weight.type, inPlace && !!rounding),
     ALL_ROWS: !selection,
     IN_PLACE: inPlace,
     STOCHASTIC: !!rounding,
+    RECOVERS: !!changeOf(base),
+    TURN: !!rounding && base === "in place",
     HALVES: part.secondRow !== undefined,
   };
 }
@@ -176,8 +192,9 @@ function rowBindings({ part, base, selection, rounding }: RowsOptions): Bindings
     row_factors: part.rowFactors,
     column_factors: part.columnFactors,
     ...(selection && { selected: selection.rows }),
-    ...(base !== "in place" && { base: base.codes }),
-    ...roundingBindings(rounding, base === "in place"),
+    ...(!isInPlace(base) && { base: base.codes }),
+    ...(changeOf(base) && { b_change: changeOf(base)! }),
+    ...roundingBindings(rounding, base),
   };
 }
 
@@ -185,7 +202,7 @@ function rowParams({ part, base, rounding }: RowsOptions): Record<string, number
   return {
     vectors: part.weight.pitch / 4,
     w_row: part.wRow,
-    base_row: base === "in place" ? 0 : base.row,
+    base_row: isInPlace(base) ? 0 : base.row,
     a_row: part.aRow,
     ...(part.secondRow !== undefined && { second_row: part.secondRow }),
     rank: part.rank,

@@ -1,12 +1,13 @@
 /**
  * Where stochastic rounding of an update has its thresholds from: a key, the place of the element
- * and, in place, the number of the step. So they are the same on every path, when a run is resumed,
+ * and, where one step's change is added in place, the number of the step. So they are the same on every path, when a run is resumed,
  * and in the CPU twin, tests/oracle/falqon_rounding.ts.
  *
  * @module
  */
 
 import type { Bindings } from "../../gpu/program.ts";
+import type { UpdateBase } from "./adapted_part.ts";
 import type { StepState } from "../../gpu/step_state.ts";
 import { mix32 } from "../../numerics/random.ts";
 import type { RandomKey } from "../../numerics/random_key.ts";
@@ -15,7 +16,7 @@ import type { RandomKey } from "../../numerics/random_key.ts";
 export interface StochasticRounding {
   /** See {@linkcode tensorKey}. */
   key: RandomKey;
-  /** Has the number of the step on the GPU, with which thresholds go on where codes change in place. */
+  /** Has the number of the step on the GPU, with which thresholds go on where a step's change is added in place. */
   state: Pick<StepState, "inputs">;
 }
 
@@ -24,12 +25,12 @@ export function tensorKey({ low, high }: RandomKey, tensor: number): RandomKey {
   return { low: mix32(low + tensor), high: mix32(high + tensor) };
 }
 
-/** The bindings of wgsl/falqon/falqon_rounding.wgsl; none where rounding is to nearest, or from a reference. */
+/** The bindings of wgsl/falqon/falqon_rounding.wgsl; none where thresholds stay, or rounding is to nearest. */
 export function roundingBindings(
   rounding: StochasticRounding | undefined,
-  inPlace: boolean,
+  base: UpdateBase,
 ): Bindings {
-  return rounding && inPlace ? { inputs: rounding.state.inputs } : {};
+  return rounding && base === "in place" ? { inputs: rounding.state.inputs } : {};
 }
 
 /** Its parameters for a tensor with `cols` columns. */

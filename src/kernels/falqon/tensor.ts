@@ -9,7 +9,7 @@ import { type BufferView, layoutOf, type Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { DispatchCost, Program } from "../../gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
-import type { AdaptedPart, UpdateBase } from "./adapted_part.ts";
+import { type AdaptedPart, changeOf, isInPlace, type UpdateBase } from "./adapted_part.ts";
 import { roundingBindings, roundingParams, type StochasticRounding } from "./rounding.ts";
 import { coefficientBits, needsTwoParts, updateConstants } from "./update_format.ts";
 
@@ -47,19 +47,24 @@ function longestRow({ columns }: UpdateTensorTile, rankSteps: number): number {
   return Math.max(5 * columns / 16, 2 * rankSteps + 1);
 }
 
-/** Bytes of workgroup memory that the kernel with a tile needs. */
-function updateTensorBytes(tile: UpdateTensorTile, rank: number): number {
+/** Bytes of workgroup memory that the kernel with a tile and one or two sets of sums needs. */
+function updateTensorBytes(tile: UpdateTensorTile, rank: number, sets: number): number {
   const rankSteps = Math.ceil(rank / 16);
-  const rows = 16 * tile.subgroups;
+  const rows = sets * 16 * tile.subgroups;
   const a = 16 * rankSteps * (tile.columns / 8 + 1);
   return 16 * (a + rows * longestRow(tile, rankSteps)) + 4 * rows;
 }
 
 /** Whether the kernel can write all rows of a part, and is worth it. */
-export function suitsTensorUpdate(device: Device, { weight, rows, rank }: AdaptedPart): boolean {
+export function suitsTensorUpdate(
+  device: Device,
+  { weight, rows, rank }: AdaptedPart,
+  base: UpdateBase,
+): boolean {
+  const sets = changeOf(base) ? 2 : 1;
   return supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS && rank >= SMALLEST_RANK &&
     rank <= LARGEST_RANK &&
-    updateTensorBytes(updateTensorTile(weight.type), rank) <=
+    updateTensorBytes(updateTensorTile(weight.type), rank, sets) <=
       device.limits.maxComputeWorkgroupStorageSize;
 }
 
@@ -84,7 +89,8 @@ export function updateRowsTensor(
   const { subgroups, columns, steps } = tile;
   const { weight, b, rowFactors, columnFactors, rows, rank } = part;
   const { device } = program;
-  const inPlace = base === "in place";
+  const inPlace = isInPlace(base);
+  const change = changeOf(base);
   const short = inPlace && !!rounding;
   const rankSteps = Math.ceil(rank / 16);
   program.dispatch(
@@ -98,6 +104,9 @@ export function updateRowsTensor(
       A_LOADS: Math.ceil(rankSteps * columns / (32 * subgroups)),
       IN_PLACE: inPlace,
       STOCHASTIC: !!rounding,
+      RECOVERS: !!change,
+      TURN: !!rounding && base === "in place",
+      SETS: change ? 2 : 1,
       HALVES: part.secondRow !== undefined,
       LOW: needsTwoParts(coefficientBits(weight.type, short)),
       EMULATE: !supportsMatrix(device, F16_MATRIX),
@@ -109,7 +118,8 @@ export function updateRowsTensor(
       row_factors: rowFactors,
       column_factors: columnFactors,
       ...(!inPlace && { base: base.codes }),
-      ...roundingBindings(rounding, inPlace),
+      ...(change && { b_change: change }),
+      ...roundingBindings(rounding, base),
       ...(results && { results }),
     },
     {

@@ -14,14 +14,14 @@ const THREADS = 256;
 
 /** Operands and options of {@linkcode adamW}; f32 vectors of one length. */
 export interface AdamWOptions {
-  /**
-   * The parameters, updated in place; null where only their change is wanted: it is written over the
-   * gradients, and zero after a step whose gradient is not finite.
-   */
-  values: Vector | null;
+  /** The parameters, updated in place. */
+  values: Vector;
   /** Before clipping. */
   gradients: Vector;
-  /** Whether to write over the gradients what values change by, as without values. Default false. */
+  /**
+   * Whether to write over the gradients what values change by: zero after a step whose gradient is
+   * not finite. Default false.
+   */
   changes?: boolean;
   /** Mean of gradients. */
   firstMoment: Vector;
@@ -29,10 +29,7 @@ export interface AdamWOptions {
   secondMoment: Vector;
   /** Added to the root of the second moment. */
   eps: number;
-  /**
-   * Decoupled decay: parameters are multiplied by `1 − learningRate · weightDecay`. 0 without
-   * values.
-   */
+  /** Decoupled decay: parameters are multiplied by `1 − learningRate · weightDecay`. */
   weightDecay: number;
   /** The elements from this one on do not decay. Default: all decay. */
   decayEnd?: number;
@@ -45,30 +42,25 @@ export interface AdamWOptions {
  * clip factor. `gradNorm` must have been recorded before. Elements that fill the last group of four
  * are updated like the others, so they must be zero, as their gradients.
  *
- * @throws {RangeError} for a vector of another length, or for weight decay without values.
+ * @throws {RangeError} for a vector of another length.
  */
 export function adamW(program: Program, options: AdamWOptions): void {
   const { values, gradients, firstMoment, secondMoment, eps, weightDecay, state } = options;
-  const changes = !values || (options.changes ?? false);
+  const { changes = false } = options;
   const { length } = gradients;
-  const vectorsByName = { ...(values && { values }), gradients, firstMoment, secondMoment };
+  const vectorsByName = { values, gradients, firstMoment, secondMoment };
   for (const [name, vector] of Object.entries(vectorsByName)) {
     expectVector("adamW", name, vector, length);
-  }
-  if (!values && weightDecay !== 0) {
-    throw new RangeError(
-      `adamW: there are no values that a weight decay of ${weightDecay} acts on`,
-    );
   }
   const { beta1, beta2 } = state.betas;
   const vectors = Math.ceil(length / 4);
   program.dispatch(
-    program.device.kernel("adamw", { THREADS, VALUES: !!values, CHANGES: changes }),
+    program.device.kernel("adamw", { THREADS, CHANGES: changes }),
     {
       inputs: state.inputs,
       results: state.results,
       gradients,
-      ...(values && { values }),
+      values,
       first: firstMoment,
       second: secondMoment,
     },
@@ -79,10 +71,11 @@ export function adamW(program: Program, options: AdamWOptions): void {
       one_minus_beta1: 1 - beta1,
       one_minus_beta2: 1 - beta2,
       eps,
-      ...(values && { decay_end: options.decayEnd ?? length, weight_decay: weightDecay }),
+      decay_end: options.decayEnd ?? length,
+      weight_decay: weightDecay,
     },
     linearGrid(vectors, THREADS),
-    // Moments, and what else is kept, are read and written; gradients at least read.
-    { bytes: (4 + (values ? 2 : 0) + (changes ? 2 : 1)) * gradients.size },
+    // Moments and values are read and written; gradients at least read.
+    { bytes: (6 + (changes ? 2 : 1)) * gradients.size },
   );
 }

@@ -24,7 +24,6 @@ import {
   type FalqonSettings,
   falqonSettings,
   frozenSettings,
-  keepsAdapters,
   ROUNDINGS,
   UPDATE_RULES,
 } from "./settings.ts";
@@ -72,7 +71,6 @@ function falqonMethod(name: string, trains: boolean, settings: FalqonSettings): 
     name,
     trains,
     settings,
-    keepsParameters: keepsAdapters(settings),
     // The rows of a melded A are short: see the sweep in docs/ACCURACY.md.
     learningRateFactor: settings.init === "melded" ? 10 : 1,
     build: (context) => new FalqonLayers(context, settings),

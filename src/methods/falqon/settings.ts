@@ -25,8 +25,10 @@ import { checkAlpha, checkRank, parseTargets, type Targets } from "../targets.ts
  * - `accumulate`: B keeps what was not applied;
  * - `requantize`: B is an f32 master that is never zeroed, and a row is written as the rounding of
  *   the frozen reference plus all of B, so that rounding errors never add up;
- * - `stochastic`: every code is rounded up or down from itself plus the step's change, by a threshold
- *   that goes on from step to step, such that the change arrives on average. Neither a reference nor, unless A is trained too, B is kept.
+ * - `stochastic`: B is a master as well. Every code is the rounding, up or down by a threshold of its
+ *   own, of what the weight was before training plus all of B; that is recovered from the code and
+ *   from B before the step, so no reference is kept. Where A is trained too, the step's change is
+ *   rounded into the code instead, by thresholds that go on from step to step.
  */
 export type UpdateRule = "requantize" | "paper" | "accumulate" | "stochastic";
 
@@ -226,11 +228,6 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
 function defaultRule({ topK, pending, rounding }: FalqonOptions): UpdateRule {
   const chooses = topK !== undefined || pending !== undefined || rounding === "nearest";
   return chooses ? "requantize" : "stochastic";
-}
-
-/** Whether the adapter is kept, or only what a step changes B by. */
-export function keepsAdapters({ updateRule, trainA }: FalqonSettings): boolean {
-  return updateRule !== "stochastic" || trainA;
 }
 
 /** Stochastic rounding belongs to rules that write all rows from what does not drift. */

@@ -10,7 +10,7 @@ import { type PrecisionFormats, PRECISIONS } from "../../layers/operand.ts";
 import { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
 import { RoundingRandom } from "./rounding_random.ts";
 import { findTargets } from "../targets.ts";
-import { type FalqonSettings, keepsAdapters } from "./settings.ts";
+import type { FalqonSettings } from "./settings.ts";
 
 /** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
 export class FalqonShared {
@@ -33,8 +33,7 @@ export class FalqonShared {
     const { device, parameters, linears } = context;
     // Gates of heads have fewer outputs than adapters have directions.
     this.targets = findTargets(settings.targets, linears, { gates: false });
-    parameters.keepsValues = keepsAdapters(settings);
-    parameters.needsChanges = settings.trainA;
+    parameters.needsChanges = settings.updateRule === "stochastic";
     this.random = settings.rounding === "stochastic"
       ? new RoundingRandom(device, context.random)
       : null;

@@ -18,7 +18,7 @@ import { outFeaturesOf } from "../../layers/row_order.ts";
 import type { MergedWeight } from "./merged_weight.ts";
 import { ProductUpdate } from "./product_update.ts";
 import { Residue } from "./residue.ts";
-import { type FalqonSettings, keepsAdapters } from "./settings.ts";
+import type { FalqonSettings } from "./settings.ts";
 import type { FalqonShared } from "./shared.ts";
 import type { TensorRandom } from "./rounding_random.ts";
 import { NO_COUNTS, type UpdateCounts } from "./update_counts.ts";
@@ -26,10 +26,7 @@ import type { AdapterPart } from "../targets.ts";
 
 /** The B of one adapted part, and what its update rule keeps. */
 export class FalqonUpdate {
-  /**
-   * f32 [rows, rank]: the buffer of changes, or the master; under `stochastic`, unless A is trained
-   * too, only changes.
-   */
+  /** f32 [rows, rank]: the buffer of changes, or the master. */
   readonly b: Parameter;
   /** B − B_flushed, f32 [rows, rank]; null where every step writes all rows. */
   pendingB: Matrix | null = null;
@@ -108,7 +105,7 @@ export class FalqonUpdate {
     this.#device.write(this.#rowFactors, w.map((scale) => scale / unit));
     this.#device.write(this.#columnFactors, columns);
     await submitOnce(this.#device, (program) => {
-      if (keepsAdapters(this.#settings)) program.clear(this.b.value);
+      program.clear(this.b.value);
       if (this.product) program.clear(this.product.largest);
       if (this.#reference) {
         const from = { codes: linear.weight, first: part.start };
@@ -157,7 +154,7 @@ export class FalqonUpdate {
   count(): void {
     const { rows, module } = this.adapter.part;
     this.#statistics ??= this.#device.vector(4 * rows, "f32", `${module} statistics`, "model");
-    if (this.#readsB) this.#trackPending();
+    if (this.#settings.updateRule !== "stochastic") this.#trackPending();
   }
 
   /** Reads what the last update did; zeros before the first. */
@@ -217,17 +214,15 @@ export class FalqonUpdate {
       rank: this.#settings.rank,
       rowFactors: this.#rowFactors,
       columnFactors: this.#columnFactors,
-      b: this.#readsB ? this.b.value : this.b.gradient, // the optimizer's change is written there
+      b: this.b.value,
     };
   }
 
-  /** Whether the rule reads the B that is kept, not what a step changed it by. */
-  get #readsB(): boolean {
-    return this.#settings.updateRule !== "stochastic";
-  }
-
   #base(): UpdateBase {
-    return this.#reference ? { codes: this.#reference, row: 0 } : "in place";
+    if (this.#reference) return { codes: this.#reference, row: 0 };
+    // Under `stochastic` the optimizer leaves there what it changed B by.
+    const recovers = this.#settings.updateRule === "stochastic" && !this.product;
+    return recovers ? { change: this.b.gradient } : "in place";
   }
 
   /**

@@ -151,48 +151,6 @@ Deno.test("the gradient norm of several vectors is that of all their elements", 
   }
 });
 
-Deno.test("without values adamW writes over the gradients what it would add to values", async () => {
-  for (const length of [1, 37, 3000]) {
-    const kept = optimizer(device, length, { maxNorm: 0.5, weightDecay: 0 });
-    using withValues = await kept.program.prepare();
-    const gradients = device.vector(length, "f32", "gradients");
-    const [firstMoment, secondMoment] = ["m", "v"].map((name) =>
-      device.vector(length, "f32", name)
-    );
-    using state = new StepState(device, BETAS);
-    using program = new Program(device);
-    gradNorm(program, { gradients: [gradients], maxNorm: 0.5, state });
-    const operands = { values: null, gradients, firstMoment, secondMoment, state };
-    adamW(program, { ...operands, eps: EPS, weightDecay: 0 });
-    await program.prepare();
-    for (let step = 1; step <= 4; step++) {
-      const gradient = randomValues(length, 10 + step, 2);
-      if (step === 3) gradient[0] = NaN;
-      const zeros = uploadVector(device, new Float32Array(length)).vector;
-      using clear = new Program(device);
-      clear.copy(zeros, kept.values.vector);
-      (await clear.prepare()).run();
-      for (const gpu of [kept, { gradients, state }]) {
-        gpu.state.begin({ step, learningRate: 0.01, targetCount: 1 });
-        device.write(gpu.gradients, gradient);
-      }
-      withValues.run();
-      program.run();
-      const change = await readVector(device, kept.values.vector);
-      assertEquals(await readVector(device, gradients), change, `step ${step} of ${length}`);
-      assertEquals(change.some((x) => x !== 0), step !== 3);
-    }
-    for (const [a, b] of [[kept.firstMoment, firstMoment], [kept.secondMoment, secondMoment]]) {
-      assertEquals(await readVector(device, b), await readVector(device, a));
-    }
-    assertThrows(
-      () => adamW(program, { ...operands, eps: EPS, weightDecay: 0.1 }),
-      RangeError,
-      "there are no values that a weight decay of 0.1 acts on",
-    );
-  }
-});
-
 Deno.test("adamW can leave in the gradients what it changed values by", async () => {
   const length = 37;
   const [plain, changing] = [false, true].map((changes) =>

@@ -4,7 +4,7 @@ const THREADS = 256;
 //   second := beta2 · second + (1 − beta2) · g²
 //   value  := value · (1 − learning_rate · weight_decay) − step_size · first / (sqrt(second) · second_scale + eps)
 //
-// CHANGES writes over the gradient what is added to the value. Without VALUES none are kept, and nothing decays.
+// CHANGES writes over the gradient what is added to the value.
 //
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing: CHANGES are zero.

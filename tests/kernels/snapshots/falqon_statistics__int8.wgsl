@@ -14,6 +14,9 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 // How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
 // tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
 //
+// Where it RECOVERS the base, that is what the codes were before training: with all of B, b, and what the last step changed it
+// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b.
+//
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
 // The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
@@ -63,24 +66,38 @@ const THRESHOLD_BITS = 23u;
 // What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
 const CHANGE_SHIFT = 24u;
 
-// The codes of from + change, each rounded up with the probability of its fraction, saturated; change is a sum times 2^-24.
+// The codes of from + change, rounded to nearest and saturated; change is a sum times 2^-24.
 //
-// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a threshold between
-// -1/2 and 1/2 of such a step rounds to a code. Saturation is that to [0, 1], and the bits are an integer again. Little of
-// it is integer arithmetic or conversion, of which a GPU has less. Thresholds are odd multiples of 2^-23 of a step, so
-// that they are as often below zero as above, and a change of zero changes nothing.
-fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding to it rounds to a code. Saturation is
+// that to [0, 1], and the bits are an integer again. Little of it is integer arithmetic or conversion, of which a GPU has
+// less.
+fn moved_codes(codes: u32, change: vec4<f32>) -> u32 {
   const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
-  let threshold = bitcast<vec4<f32>>((thresholds & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
   // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
   let low = codes ^ 0x80808080u;
   let high = low >> 16u;
   let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
   let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
     (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
-  let made = bitcast<vec4<u32>>(max(saturate(old + (change + threshold)), SMALLEST)); // 0x3f800000 + c - 127
+  let made = bitcast<vec4<u32>>(max(saturate(old + change), SMALLEST)); // 0x3f800000 + c - 127
   let pairs = made.xz + (made.yw << vec2<u32>(8u));
   return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
+}
+
+// A change with a threshold between -1/2 and 1/2 of a step: odd multiples of 2^-23 of it, so that they are as often below zero
+// as above, and a change of zero changes nothing.
+fn change_above(change: vec4<f32>, thresholds: vec4<u32>) -> vec4<f32> {
+  return change + (bitcast<vec4<f32>>((thresholds & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24);
+}
+
+// The codes of from + change, each rounded up with the probability of its fraction.
+fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return moved_codes(codes, change_above(change, thresholds));
+}
+
+// The codes that new_codes made these from by this change and these thresholds, unless they were saturated.
+fn first_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return moved_codes(codes, -change_above(change, thresholds));
 }
 
 // Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
@@ -88,7 +105,7 @@ fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
 //
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
 // second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
-// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// weight itself; b and b_change f32 [outputs, rank], columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
 // takes each.
 // Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
 // src/numerics/formats.ts. Include-only.
@@ -124,33 +141,14 @@ struct Params {
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
 // The thresholds of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key and
-// the element, and IN_PLACE of the step, by integer arithmetic only. Include-only; the kernel's parameters have key_low,
-// key_high and row_words.
+// the element, and where they TURN of the step, by integer arithmetic only. Include-only; the kernel's parameters have
+// key_low, key_high and row_words.
 //
-// From a reference an element keeps its threshold: its code is a function of the weight that is asked for, and no
-// roundings add up. IN_PLACE they do add up. So from step to step each threshold goes on by the golden ratio of its range,
-// by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost exactly,
-// where independent thresholds would be off by the root of their number. docs/EXPERIMENTS.md has what it gives.
-// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
-
-struct StepInputs {
-  step: u32,          // counted from 1
-  target_count: u32,  // of the whole step, all micro-batches together
-  loss_scale: f32,    // 1 / target_count: makes the sum of losses their mean
-  learning_rate: f32,
-  step_size: f32,     // learning_rate / (1 − beta1^step)
-  second_scale: f32,  // 1 / sqrt(1 − beta2^step)
-}
-
-struct StepResults {
-  loss_sum: f32,
-  grad_norm: f32, // before clipping
-  clip: f32,      // factor that brings the gradient to the allowed norm
-  finite: u32,    // 0 where the norm is NaN or infinite: such a step must change nothing
-}
-
-
-@group(0) @binding(9) var<storage, read> inputs: StepInputs;
+// Where a code is the rounding of what the weight was before training and all that was added to it, an element keeps its
+// threshold: its code is a function of the weight that is asked for, and no roundings add up. Where it is that of the code
+// before and one step's change, they do add up. So from step to step each threshold goes on by the golden ratio of its
+// range, by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost
+// exactly, where independent thresholds would be off by the root of their number.
 
 // A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the key before and half in its
 // middle, so that tensors are not each other's shifts.
@@ -163,7 +161,7 @@ fn rounding_word(row: u32, eight: u32) -> u32 {
 
 // How far the thresholds have gone, in as many bits as the format takes.
 fn rounding_turn() -> u32 {
-  return (inputs.step * 0x9e3779b9u) >> (32u - THRESHOLD_BITS);
+  return 0u;
 }
 
 // The thresholds of four of these columns, the first or the last ones (half is 0 or 1), in the lower THRESHOLD_BITS, of
@@ -173,6 +171,7 @@ fn thresholds(word: u32, half: u32, turn: u32) -> vec4<u32> {
   return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u) + vec4<u32>(turn);
 }
 
+@group(0) @binding(6) var<storage, read> b_change: array<f32>;
 
 fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
 
@@ -188,7 +187,7 @@ fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_ro
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
 // What element `at` of b asks for since its row was written.
-fn asked_b(at: u32) -> f32 { return b[at]; }
+fn asked_b(at: u32) -> f32 { return b_change[at]; }
 @group(0) @binding(8) var<storage, read_write> statistics: array<vec4<f32>>;
 
 var<workgroup> partial: array<vec4<f32>, LANES>;
@@ -204,18 +203,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var vector = lane; vector < params.vectors; vector += LANES) {
     var asked = vec4<f32>();
     var sum = vec4<f32>();
+    var sum_before = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
       let a = decode4(weight[place_of(adapter_row(j), vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
+      let b_before = b_value - b_change[row * params.b_pitch + j];
+      sum_before += coefficients(vec4<f32>(b_before), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
       asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
     }
     mine.z += dot(asked, asked);
     if (is_written) {
       let old = weight[place_of(params.w_row + row, vector)];
-      let base = base_codes(row, vector);
-      let value = (decode4(base) + sum) * UNIT;
       let above = thresholds(rounding_word(row, vector / 2u), vector % 2u, rounding_turn());
+      let base = first_codes(base_codes(row, vector), sum_before / f32(1u << CHANGE_SHIFT), above);
+      let value = (decode4(base) + sum) * UNIT;
       let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), above);
       let change = (decode4(code) - decode4(old)) * UNIT;
       for (var c = 0u; c < 4u; c++) {

@@ -14,6 +14,9 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 // How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
 // tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
 //
+// Where it RECOVERS the base, that is what the codes were before training: with all of B, b, and what the last step changed it
+// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b.
+//
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
 // The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
@@ -107,6 +110,15 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
   return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
 }
 
+// The codes of v, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which the update
+// has more than of any other.
+fn nearest_codes(v: vec4<f32>) -> u32 {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
+  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+}
+
 const THRESHOLD_BITS = 19u;
 
 // The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
@@ -122,12 +134,27 @@ fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
 
+// The codes that new_codes made these from by this sum and these thresholds. A code and a threshold tell the values that are
+// rounded to it, an interval of one step; its middle, less the sum, is nearest to the code before. Where the sum has led into
+// larger steps, two codes may have come to be one: which of them it was is then a guess, off by one smaller step.
+//
+// The middle is 1/2 - threshold steps of codes away, by the places of codes: those are the bits of f32 from bit 20 on, or
+// where they are subnormal, a number of 2^-17.
+fn first_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  let magnitudes = vec4<u32>(codes << 20u, codes << 12u, codes << 4u, codes >> 4u) & vec4<u32>(0x07f00000u);
+  let middles = bitcast<vec4<i32>>(magnitudes + vec4<u32>(0x7ffffu) - ((thresholds & vec4<u32>(0x7ffffu)) << vec4<u32>(1u)));
+  let value = select(bitcast<vec4<f32>>(middles + vec4<i32>(112 << 23u)), vec4<f32>(middles) * 0x1p-37,
+                     middles < vec4<i32>(8 << 20u));
+  let signs = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes) & vec4<u32>(0x80000000u);
+  return nearest_codes(bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ signs) - sum);
+}
+
 // Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
 // second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
-// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// weight itself; b and b_change f32 [outputs, rank], columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
 // takes each.
 // Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
 // src/numerics/formats.ts. Include-only.
@@ -163,33 +190,14 @@ struct Params {
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
 // The thresholds of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key and
-// the element, and IN_PLACE of the step, by integer arithmetic only. Include-only; the kernel's parameters have key_low,
-// key_high and row_words.
+// the element, and where they TURN of the step, by integer arithmetic only. Include-only; the kernel's parameters have
+// key_low, key_high and row_words.
 //
-// From a reference an element keeps its threshold: its code is a function of the weight that is asked for, and no
-// roundings add up. IN_PLACE they do add up. So from step to step each threshold goes on by the golden ratio of its range,
-// by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost exactly,
-// where independent thresholds would be off by the root of their number. docs/EXPERIMENTS.md has what it gives.
-// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
-
-struct StepInputs {
-  step: u32,          // counted from 1
-  target_count: u32,  // of the whole step, all micro-batches together
-  loss_scale: f32,    // 1 / target_count: makes the sum of losses their mean
-  learning_rate: f32,
-  step_size: f32,     // learning_rate / (1 − beta1^step)
-  second_scale: f32,  // 1 / sqrt(1 − beta2^step)
-}
-
-struct StepResults {
-  loss_sum: f32,
-  grad_norm: f32, // before clipping
-  clip: f32,      // factor that brings the gradient to the allowed norm
-  finite: u32,    // 0 where the norm is NaN or infinite: such a step must change nothing
-}
-
-
-@group(0) @binding(9) var<storage, read> inputs: StepInputs;
+// Where a code is the rounding of what the weight was before training and all that was added to it, an element keeps its
+// threshold: its code is a function of the weight that is asked for, and no roundings add up. Where it is that of the code
+// before and one step's change, they do add up. So from step to step each threshold goes on by the golden ratio of its
+// range, by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost
+// exactly, where independent thresholds would be off by the root of their number.
 
 // A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the key before and half in its
 // middle, so that tensors are not each other's shifts.
@@ -202,7 +210,7 @@ fn rounding_word(row: u32, eight: u32) -> u32 {
 
 // How far the thresholds have gone, in as many bits as the format takes.
 fn rounding_turn() -> u32 {
-  return (inputs.step * 0x9e3779b9u) >> (32u - THRESHOLD_BITS);
+  return 0u;
 }
 
 // The thresholds of four of these columns, the first or the last ones (half is 0 or 1), in the lower THRESHOLD_BITS, of
@@ -212,6 +220,7 @@ fn thresholds(word: u32, half: u32, turn: u32) -> vec4<u32> {
   return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u) + vec4<u32>(turn);
 }
 
+@group(0) @binding(6) var<storage, read> b_change: array<f32>;
 
 fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
 
@@ -227,7 +236,7 @@ fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_ro
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
 // What element `at` of b asks for since its row was written.
-fn asked_b(at: u32) -> f32 { return b[at]; }
+fn asked_b(at: u32) -> f32 { return b_change[at]; }
 @group(0) @binding(8) var<storage, read_write> statistics: array<vec4<f32>>;
 
 var<workgroup> partial: array<vec4<f32>, LANES>;
@@ -243,18 +252,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var vector = lane; vector < params.vectors; vector += LANES) {
     var asked = vec4<f32>();
     var sum = vec4<f32>();
+    var sum_before = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
       let a = decode4(weight[place_of(adapter_row(j), vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
+      let b_before = b_value - b_change[row * params.b_pitch + j];
+      sum_before += coefficients(vec4<f32>(b_before), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
       asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
     }
     mine.z += dot(asked, asked);
     if (is_written) {
       let old = weight[place_of(params.w_row + row, vector)];
-      let base = base_codes(row, vector);
-      let value = (decode4(base) + sum) * UNIT;
       let above = thresholds(rounding_word(row, vector / 2u), vector % 2u, rounding_turn());
+      let base = first_codes(base_codes(row, vector), sum_before / f32(1u << CHANGE_SHIFT), above);
+      let value = (decode4(base) + sum) * UNIT;
       let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), above);
       let change = (decode4(code) - decode4(old)) * UNIT;
       for (var c = 0u; c < 4u; c++) {

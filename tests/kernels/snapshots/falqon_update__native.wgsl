@@ -9,6 +9,7 @@ const A_LOADS = 4;
 // STOCHASTIC. IN_PLACE each code is read and written once, by the thread that owns it.
 //
 // Shapes: those of falqon_part.wgsl.
+// Where it RECOVERS the base, the sums are made twice: with B before the last step, then with B now.
 // CHANGE also writes decode(new) − decode(old) of row `selected[p]` to change[p]: what rounding left of the update.
 //
 // Idea: a matrix product of short contraction (the rank) whose result is encoded where it is made. A workgroup makes
@@ -17,6 +18,9 @@ const A_LOADS = 4;
 // the rank the coefficients are zero, which leaves sums as they are, so the contraction is a whole number of steps.
 // How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
 // tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
+//
+// Where it RECOVERS the base, that is what the codes were before training: with all of B, b, and what the last step changed it
+// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b.
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
@@ -135,6 +139,15 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
   return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
 }
 
+// The codes of v, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which the update
+// has more than of any other.
+fn nearest_codes(v: vec4<f32>) -> u32 {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
+  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+}
+
 const THRESHOLD_BITS = 19u;
 
 // The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
@@ -150,12 +163,27 @@ fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
 
+// The codes that new_codes made these from by this sum and these thresholds. A code and a threshold tell the values that are
+// rounded to it, an interval of one step; its middle, less the sum, is nearest to the code before. Where the sum has led into
+// larger steps, two codes may have come to be one: which of them it was is then a guess, off by one smaller step.
+//
+// The middle is 1/2 - threshold steps of codes away, by the places of codes: those are the bits of f32 from bit 20 on, or
+// where they are subnormal, a number of 2^-17.
+fn first_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  let magnitudes = vec4<u32>(codes << 20u, codes << 12u, codes << 4u, codes >> 4u) & vec4<u32>(0x07f00000u);
+  let middles = bitcast<vec4<i32>>(magnitudes + vec4<u32>(0x7ffffu) - ((thresholds & vec4<u32>(0x7ffffu)) << vec4<u32>(1u)));
+  let value = select(bitcast<vec4<f32>>(middles + vec4<i32>(112 << 23u)), vec4<f32>(middles) * 0x1p-37,
+                     middles < vec4<i32>(8 << 20u));
+  let signs = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes) & vec4<u32>(0x80000000u);
+  return nearest_codes(bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ signs) - sum);
+}
+
 // Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
 // second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
-// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// weight itself; b and b_change f32 [outputs, rank], columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
 // takes each.
 // Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
 // src/numerics/formats.ts. Include-only.
@@ -190,15 +218,14 @@ struct Params {
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
 // The thresholds of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key and
-// the element, and IN_PLACE of the step, by integer arithmetic only. Include-only; the kernel's parameters have key_low,
-// key_high and row_words.
+// the element, and where they TURN of the step, by integer arithmetic only. Include-only; the kernel's parameters have
+// key_low, key_high and row_words.
 //
-// From a reference an element keeps its threshold: its code is a function of the weight that is asked for, and no
-// roundings add up. IN_PLACE they do add up. So from step to step each threshold goes on by the golden ratio of its range,
-// by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost exactly,
-// where independent thresholds would be off by the root of their number. docs/EXPERIMENTS.md has what it gives.
-
-@group(0) @binding(9) var<storage, read> inputs: StepInputs;
+// Where a code is the rounding of what the weight was before training and all that was added to it, an element keeps its
+// threshold: its code is a function of the weight that is asked for, and no roundings add up. Where it is that of the code
+// before and one step's change, they do add up. So from step to step each threshold goes on by the golden ratio of its
+// range, by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost
+// exactly, where independent thresholds would be off by the root of their number.
 
 // A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the key before and half in its
 // middle, so that tensors are not each other's shifts.
@@ -211,7 +238,7 @@ fn rounding_word(row: u32, eight: u32) -> u32 {
 
 // How far the thresholds have gone, in as many bits as the format takes.
 fn rounding_turn() -> u32 {
-  return (inputs.step * 0x9e3779b9u) >> (32u - THRESHOLD_BITS);
+  return 0u;
 }
 
 // The thresholds of four of these columns, the first or the last ones (half is 0 or 1), in the lower THRESHOLD_BITS, of
@@ -221,6 +248,7 @@ fn thresholds(word: u32, half: u32, turn: u32) -> vec4<u32> {
   return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u) + vec4<u32>(turn);
 }
 
+@group(0) @binding(6) var<storage, read> b_change: array<f32>;
 
 fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
 
@@ -259,9 +287,11 @@ fn a_codes(j: u32, v: u32) -> u32 {
 }
 
 // Element j of four rows of b: zero beyond the rank.
-fn b_values(rows: vec4<u32>, j: u32) -> vec4<f32> {
+fn b_values(rows: vec4<u32>, j: u32, sweep: u32) -> vec4<f32> {
   let at = rows * params.b_pitch + min(j, params.rank - 1u);
-  return select(vec4<f32>(), vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]), j < params.rank);
+  var values = vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]);
+  if (sweep == 0u) { values -= vec4<f32>(b_change[at.x], b_change[at.y], b_change[at.z], b_change[at.w]); }
+  return select(vec4<f32>(), values, j < params.rank);
 }
 
 @compute @workgroup_size(THREADS)
@@ -277,44 +307,44 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let v_1 = v0 + tn + 1u * COLUMN_LANES;
   let read_v_1 = min(v_1, params.vectors - 1u);
   let row_0_0 = row_of(p0 + (tm + 0u * ROW_LANES) * 4u + 0u);
-  let from_0_0_0 = base_codes(row_0_0, read_v_0);
+  var from_0_0_0 = base_codes(row_0_0, read_v_0);
   var sum_0_0_0 = vec4<f32>();
-  let from_0_0_1 = base_codes(row_0_0, read_v_1);
+  var from_0_0_1 = base_codes(row_0_0, read_v_1);
   var sum_0_0_1 = vec4<f32>();
   let row_0_1 = row_of(p0 + (tm + 0u * ROW_LANES) * 4u + 1u);
-  let from_0_1_0 = base_codes(row_0_1, read_v_0);
+  var from_0_1_0 = base_codes(row_0_1, read_v_0);
   var sum_0_1_0 = vec4<f32>();
-  let from_0_1_1 = base_codes(row_0_1, read_v_1);
+  var from_0_1_1 = base_codes(row_0_1, read_v_1);
   var sum_0_1_1 = vec4<f32>();
   let row_0_2 = row_of(p0 + (tm + 0u * ROW_LANES) * 4u + 2u);
-  let from_0_2_0 = base_codes(row_0_2, read_v_0);
+  var from_0_2_0 = base_codes(row_0_2, read_v_0);
   var sum_0_2_0 = vec4<f32>();
-  let from_0_2_1 = base_codes(row_0_2, read_v_1);
+  var from_0_2_1 = base_codes(row_0_2, read_v_1);
   var sum_0_2_1 = vec4<f32>();
   let row_0_3 = row_of(p0 + (tm + 0u * ROW_LANES) * 4u + 3u);
-  let from_0_3_0 = base_codes(row_0_3, read_v_0);
+  var from_0_3_0 = base_codes(row_0_3, read_v_0);
   var sum_0_3_0 = vec4<f32>();
-  let from_0_3_1 = base_codes(row_0_3, read_v_1);
+  var from_0_3_1 = base_codes(row_0_3, read_v_1);
   var sum_0_3_1 = vec4<f32>();
   let row_1_0 = row_of(p0 + (tm + 1u * ROW_LANES) * 4u + 0u);
-  let from_1_0_0 = base_codes(row_1_0, read_v_0);
+  var from_1_0_0 = base_codes(row_1_0, read_v_0);
   var sum_1_0_0 = vec4<f32>();
-  let from_1_0_1 = base_codes(row_1_0, read_v_1);
+  var from_1_0_1 = base_codes(row_1_0, read_v_1);
   var sum_1_0_1 = vec4<f32>();
   let row_1_1 = row_of(p0 + (tm + 1u * ROW_LANES) * 4u + 1u);
-  let from_1_1_0 = base_codes(row_1_1, read_v_0);
+  var from_1_1_0 = base_codes(row_1_1, read_v_0);
   var sum_1_1_0 = vec4<f32>();
-  let from_1_1_1 = base_codes(row_1_1, read_v_1);
+  var from_1_1_1 = base_codes(row_1_1, read_v_1);
   var sum_1_1_1 = vec4<f32>();
   let row_1_2 = row_of(p0 + (tm + 1u * ROW_LANES) * 4u + 2u);
-  let from_1_2_0 = base_codes(row_1_2, read_v_0);
+  var from_1_2_0 = base_codes(row_1_2, read_v_0);
   var sum_1_2_0 = vec4<f32>();
-  let from_1_2_1 = base_codes(row_1_2, read_v_1);
+  var from_1_2_1 = base_codes(row_1_2, read_v_1);
   var sum_1_2_1 = vec4<f32>();
   let row_1_3 = row_of(p0 + (tm + 1u * ROW_LANES) * 4u + 3u);
-  let from_1_3_0 = base_codes(row_1_3, read_v_0);
+  var from_1_3_0 = base_codes(row_1_3, read_v_0);
   var sum_1_3_0 = vec4<f32>();
-  let from_1_3_1 = base_codes(row_1_3, read_v_1);
+  var from_1_3_1 = base_codes(row_1_3, read_v_1);
   var sum_1_3_1 = vec4<f32>();
 
   let b_j_0 = (thread + 0u * THREADS) % BK;
@@ -322,406 +352,458 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let b_rows_0 = rows_of(p0 + b_p_0 * 4u);
   let factors_0 = vec4<f32>(row_factors[b_rows_0.x], row_factors[b_rows_0.y], row_factors[b_rows_0.z],
                              row_factors[b_rows_0.w]);
-  var b_next_0 = b_values(b_rows_0, b_j_0);
-  var column_next_0 = column_factors[min(b_j_0, params.rank - 1u)];
   let b_j_1 = (thread + 1u * THREADS) % BK;
   let b_p_1 = (thread + 1u * THREADS) / BK;
   let b_rows_1 = rows_of(p0 + b_p_1 * 4u);
   let factors_1 = vec4<f32>(row_factors[b_rows_1.x], row_factors[b_rows_1.y], row_factors[b_rows_1.z],
                              row_factors[b_rows_1.w]);
-  var b_next_1 = b_values(b_rows_1, b_j_1);
-  var column_next_1 = column_factors[min(b_j_1, params.rank - 1u)];
   let a_v_0 = (thread + 0u * THREADS) % (BN / 4u);
   let a_j_0 = (thread + 0u * THREADS) / (BN / 4u);
-  var a_next_0 = a_codes(a_j_0, v0 + a_v_0);
   let a_v_1 = (thread + 1u * THREADS) % (BN / 4u);
   let a_j_1 = (thread + 1u * THREADS) / (BN / 4u);
-  var a_next_1 = a_codes(a_j_1, v0 + a_v_1);
   let a_v_2 = (thread + 2u * THREADS) % (BN / 4u);
   let a_j_2 = (thread + 2u * THREADS) / (BN / 4u);
-  var a_next_2 = a_codes(a_j_2, v0 + a_v_2);
   let a_v_3 = (thread + 3u * THREADS) % (BN / 4u);
   let a_j_3 = (thread + 3u * THREADS) / (BN / 4u);
-  var a_next_3 = a_codes(a_j_3, v0 + a_v_3);
-  for (var j0 = 0u; j0 < params.rank; j0 += BK) {
-    workgroupBarrier();
-    if (thread + 0u * THREADS < BETA_TASKS) {
-      beta[b_j_0][b_p_0] = coefficients(b_next_0, vec4<f32>(column_next_0), factors_0);
+  let turn = rounding_turn();
+  for (var sweep = 0u; sweep < 2u; sweep += 1u) {
+    var b_next_0 = b_values(b_rows_0, b_j_0, sweep);
+    var column_next_0 = column_factors[min(b_j_0, params.rank - 1u)];
+    var b_next_1 = b_values(b_rows_1, b_j_1, sweep);
+    var column_next_1 = column_factors[min(b_j_1, params.rank - 1u)];
+    var a_next_0 = a_codes(a_j_0, v0 + a_v_0);
+    var a_next_1 = a_codes(a_j_1, v0 + a_v_1);
+    var a_next_2 = a_codes(a_j_2, v0 + a_v_2);
+    var a_next_3 = a_codes(a_j_3, v0 + a_v_3);
+    for (var j0 = 0u; j0 < params.rank; j0 += BK) {
+      workgroupBarrier();
+      if (thread + 0u * THREADS < BETA_TASKS) {
+        beta[b_j_0][b_p_0] = coefficients(b_next_0, vec4<f32>(column_next_0), factors_0);
+      }
+      if (thread + 1u * THREADS < BETA_TASKS) {
+        beta[b_j_1][b_p_1] = coefficients(b_next_1, vec4<f32>(column_next_1), factors_1);
+      }
+      if (thread + 0u * THREADS < A_TASKS) { a_tile[a_j_0][a_v_0] = decode4(a_next_0); }
+      if (thread + 1u * THREADS < A_TASKS) { a_tile[a_j_1][a_v_1] = decode4(a_next_1); }
+      if (thread + 2u * THREADS < A_TASKS) { a_tile[a_j_2][a_v_2] = decode4(a_next_2); }
+      if (thread + 3u * THREADS < A_TASKS) { a_tile[a_j_3][a_v_3] = decode4(a_next_3); }
+      workgroupBarrier();
+      let j1 = j0 + BK;
+      if (j1 < params.rank) {
+        b_next_0 = b_values(b_rows_0, j1 + b_j_0, sweep);
+        column_next_0 = column_factors[min(j1 + b_j_0, params.rank - 1u)];
+        b_next_1 = b_values(b_rows_1, j1 + b_j_1, sweep);
+        column_next_1 = column_factors[min(j1 + b_j_1, params.rank - 1u)];
+        a_next_0 = a_codes(j1 + a_j_0, v0 + a_v_0);
+        a_next_1 = a_codes(j1 + a_j_1, v0 + a_v_1);
+        a_next_2 = a_codes(j1 + a_j_2, v0 + a_v_2);
+        a_next_3 = a_codes(j1 + a_j_3, v0 + a_v_3);
+      }
+      {
+        let beta_0 = beta[0][tm + 0u * ROW_LANES];
+        let beta_1 = beta[0][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[0][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[0][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[1][tm + 0u * ROW_LANES];
+        let beta_1 = beta[1][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[1][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[1][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[2][tm + 0u * ROW_LANES];
+        let beta_1 = beta[2][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[2][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[2][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[3][tm + 0u * ROW_LANES];
+        let beta_1 = beta[3][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[3][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[3][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[4][tm + 0u * ROW_LANES];
+        let beta_1 = beta[4][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[4][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[4][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[5][tm + 0u * ROW_LANES];
+        let beta_1 = beta[5][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[5][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[5][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[6][tm + 0u * ROW_LANES];
+        let beta_1 = beta[6][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[6][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[6][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[7][tm + 0u * ROW_LANES];
+        let beta_1 = beta[7][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[7][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[7][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[8][tm + 0u * ROW_LANES];
+        let beta_1 = beta[8][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[8][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[8][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[9][tm + 0u * ROW_LANES];
+        let beta_1 = beta[9][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[9][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[9][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[10][tm + 0u * ROW_LANES];
+        let beta_1 = beta[10][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[10][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[10][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[11][tm + 0u * ROW_LANES];
+        let beta_1 = beta[11][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[11][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[11][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[12][tm + 0u * ROW_LANES];
+        let beta_1 = beta[12][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[12][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[12][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[13][tm + 0u * ROW_LANES];
+        let beta_1 = beta[13][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[13][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[13][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[14][tm + 0u * ROW_LANES];
+        let beta_1 = beta[14][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[14][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[14][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
+      {
+        let beta_0 = beta[15][tm + 0u * ROW_LANES];
+        let beta_1 = beta[15][tm + 1u * ROW_LANES];
+        let a_0 = a_tile[15][tn + 0u * COLUMN_LANES];
+        let a_1 = a_tile[15][tn + 1u * COLUMN_LANES];
+        sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+        sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+        sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+        sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+        sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+        sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+        sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+        sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+        sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+        sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+        sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+        sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+        sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+        sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+        sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+        sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+      }
     }
-    if (thread + 1u * THREADS < BETA_TASKS) {
-      beta[b_j_1][b_p_1] = coefficients(b_next_1, vec4<f32>(column_next_1), factors_1);
-    }
-    if (thread + 0u * THREADS < A_TASKS) { a_tile[a_j_0][a_v_0] = decode4(a_next_0); }
-    if (thread + 1u * THREADS < A_TASKS) { a_tile[a_j_1][a_v_1] = decode4(a_next_1); }
-    if (thread + 2u * THREADS < A_TASKS) { a_tile[a_j_2][a_v_2] = decode4(a_next_2); }
-    if (thread + 3u * THREADS < A_TASKS) { a_tile[a_j_3][a_v_3] = decode4(a_next_3); }
-    workgroupBarrier();
-    let j1 = j0 + BK;
-    if (j1 < params.rank) {
-      b_next_0 = b_values(b_rows_0, j1 + b_j_0);
-      column_next_0 = column_factors[min(j1 + b_j_0, params.rank - 1u)];
-      b_next_1 = b_values(b_rows_1, j1 + b_j_1);
-      column_next_1 = column_factors[min(j1 + b_j_1, params.rank - 1u)];
-      a_next_0 = a_codes(j1 + a_j_0, v0 + a_v_0);
-      a_next_1 = a_codes(j1 + a_j_1, v0 + a_v_1);
-      a_next_2 = a_codes(j1 + a_j_2, v0 + a_v_2);
-      a_next_3 = a_codes(j1 + a_j_3, v0 + a_v_3);
-    }
-    {
-      let beta_0 = beta[0][tm + 0u * ROW_LANES];
-      let beta_1 = beta[0][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[0][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[0][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[1][tm + 0u * ROW_LANES];
-      let beta_1 = beta[1][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[1][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[1][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[2][tm + 0u * ROW_LANES];
-      let beta_1 = beta[2][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[2][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[2][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[3][tm + 0u * ROW_LANES];
-      let beta_1 = beta[3][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[3][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[3][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[4][tm + 0u * ROW_LANES];
-      let beta_1 = beta[4][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[4][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[4][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[5][tm + 0u * ROW_LANES];
-      let beta_1 = beta[5][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[5][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[5][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[6][tm + 0u * ROW_LANES];
-      let beta_1 = beta[6][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[6][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[6][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[7][tm + 0u * ROW_LANES];
-      let beta_1 = beta[7][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[7][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[7][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[8][tm + 0u * ROW_LANES];
-      let beta_1 = beta[8][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[8][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[8][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[9][tm + 0u * ROW_LANES];
-      let beta_1 = beta[9][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[9][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[9][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[10][tm + 0u * ROW_LANES];
-      let beta_1 = beta[10][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[10][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[10][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[11][tm + 0u * ROW_LANES];
-      let beta_1 = beta[11][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[11][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[11][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[12][tm + 0u * ROW_LANES];
-      let beta_1 = beta[12][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[12][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[12][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[13][tm + 0u * ROW_LANES];
-      let beta_1 = beta[13][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[13][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[13][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[14][tm + 0u * ROW_LANES];
-      let beta_1 = beta[14][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[14][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[14][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
-    }
-    {
-      let beta_0 = beta[15][tm + 0u * ROW_LANES];
-      let beta_1 = beta[15][tm + 1u * ROW_LANES];
-      let a_0 = a_tile[15][tn + 0u * COLUMN_LANES];
-      let a_1 = a_tile[15][tn + 1u * COLUMN_LANES];
-      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
-      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
-      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
-      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
-      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
-      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
-      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
-      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
-      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
-      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
-      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
-      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
-      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
-      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
-      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
-      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    if (sweep == 0u) {
+      from_0_0_0 = first_codes(from_0_0_0, sum_0_0_0 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_0_0, v_0 / 2u), v_0 % 2u, turn));
+      sum_0_0_0 = vec4<f32>();
+      from_0_0_1 = first_codes(from_0_0_1, sum_0_0_1 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_0_0, v_1 / 2u), v_1 % 2u, turn));
+      sum_0_0_1 = vec4<f32>();
+      from_0_1_0 = first_codes(from_0_1_0, sum_0_1_0 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_0_1, v_0 / 2u), v_0 % 2u, turn));
+      sum_0_1_0 = vec4<f32>();
+      from_0_1_1 = first_codes(from_0_1_1, sum_0_1_1 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_0_1, v_1 / 2u), v_1 % 2u, turn));
+      sum_0_1_1 = vec4<f32>();
+      from_0_2_0 = first_codes(from_0_2_0, sum_0_2_0 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_0_2, v_0 / 2u), v_0 % 2u, turn));
+      sum_0_2_0 = vec4<f32>();
+      from_0_2_1 = first_codes(from_0_2_1, sum_0_2_1 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_0_2, v_1 / 2u), v_1 % 2u, turn));
+      sum_0_2_1 = vec4<f32>();
+      from_0_3_0 = first_codes(from_0_3_0, sum_0_3_0 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_0_3, v_0 / 2u), v_0 % 2u, turn));
+      sum_0_3_0 = vec4<f32>();
+      from_0_3_1 = first_codes(from_0_3_1, sum_0_3_1 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_0_3, v_1 / 2u), v_1 % 2u, turn));
+      sum_0_3_1 = vec4<f32>();
+      from_1_0_0 = first_codes(from_1_0_0, sum_1_0_0 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_1_0, v_0 / 2u), v_0 % 2u, turn));
+      sum_1_0_0 = vec4<f32>();
+      from_1_0_1 = first_codes(from_1_0_1, sum_1_0_1 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_1_0, v_1 / 2u), v_1 % 2u, turn));
+      sum_1_0_1 = vec4<f32>();
+      from_1_1_0 = first_codes(from_1_1_0, sum_1_1_0 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_1_1, v_0 / 2u), v_0 % 2u, turn));
+      sum_1_1_0 = vec4<f32>();
+      from_1_1_1 = first_codes(from_1_1_1, sum_1_1_1 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_1_1, v_1 / 2u), v_1 % 2u, turn));
+      sum_1_1_1 = vec4<f32>();
+      from_1_2_0 = first_codes(from_1_2_0, sum_1_2_0 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_1_2, v_0 / 2u), v_0 % 2u, turn));
+      sum_1_2_0 = vec4<f32>();
+      from_1_2_1 = first_codes(from_1_2_1, sum_1_2_1 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_1_2, v_1 / 2u), v_1 % 2u, turn));
+      sum_1_2_1 = vec4<f32>();
+      from_1_3_0 = first_codes(from_1_3_0, sum_1_3_0 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_1_3, v_0 / 2u), v_0 % 2u, turn));
+      sum_1_3_0 = vec4<f32>();
+      from_1_3_1 = first_codes(from_1_3_1, sum_1_3_1 * CHANGE_UNIT,
+                                      thresholds(rounding_word(row_1_3, v_1 / 2u), v_1 % 2u, turn));
+      sum_1_3_1 = vec4<f32>();
     }
   }
 
-  let turn = rounding_turn();
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 0u < params.count && v_0 < params.vectors) {
     let at = place_of(params.w_row + row_0_0, v_0);
     let above = thresholds(rounding_word(row_0_0, v_0 / 2u), v_0 % 2u, turn);

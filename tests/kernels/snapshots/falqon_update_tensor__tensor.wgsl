@@ -8,10 +8,12 @@ const LONGEST_ROW = 10;
 const STEPS = 32;
 const RANK_STEPS = 2;
 const A_LOADS = 1;
+const SETS = 2;
 // falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES
-// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b and
+// b_change f32 [outputs, rank]; all with columns up to the pitch zero.
 //
 // f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
 // than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
@@ -27,6 +29,9 @@ const A_LOADS = 1;
 // which A~ is cheaply decoded.
 // How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
 // tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
+//
+// Where it RECOVERS the base, that is what the codes were before training: with all of B, b, and what the last step changed it
+// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b.
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
@@ -145,6 +150,15 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
   return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
 }
 
+// The codes of v, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which the update
+// has more than of any other.
+fn nearest_codes(v: vec4<f32>) -> u32 {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
+  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+}
+
 const THRESHOLD_BITS = 19u;
 
 // The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
@@ -158,6 +172,21 @@ fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) +
     (thresholds & vec4<u32>(0x7ffffu));
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
+}
+
+// The codes that new_codes made these from by this sum and these thresholds. A code and a threshold tell the values that are
+// rounded to it, an interval of one step; its middle, less the sum, is nearest to the code before. Where the sum has led into
+// larger steps, two codes may have come to be one: which of them it was is then a guess, off by one smaller step.
+//
+// The middle is 1/2 - threshold steps of codes away, by the places of codes: those are the bits of f32 from bit 20 on, or
+// where they are subnormal, a number of 2^-17.
+fn first_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  let magnitudes = vec4<u32>(codes << 20u, codes << 12u, codes << 4u, codes >> 4u) & vec4<u32>(0x07f00000u);
+  let middles = bitcast<vec4<i32>>(magnitudes + vec4<u32>(0x7ffffu) - ((thresholds & vec4<u32>(0x7ffffu)) << vec4<u32>(1u)));
+  let value = select(bitcast<vec4<f32>>(middles + vec4<i32>(112 << 23u)), vec4<f32>(middles) * 0x1p-37,
+                     middles < vec4<i32>(8 << 20u));
+  let signs = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes) & vec4<u32>(0x80000000u);
+  return nearest_codes(bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ signs) - sum);
 }
 
 // Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
@@ -261,15 +290,14 @@ struct Params {
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
 // The thresholds of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key and
-// the element, and IN_PLACE of the step, by integer arithmetic only. Include-only; the kernel's parameters have key_low,
-// key_high and row_words.
+// the element, and where they TURN of the step, by integer arithmetic only. Include-only; the kernel's parameters have
+// key_low, key_high and row_words.
 //
-// From a reference an element keeps its threshold: its code is a function of the weight that is asked for, and no
-// roundings add up. IN_PLACE they do add up. So from step to step each threshold goes on by the golden ratio of its range,
-// by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost exactly,
-// where independent thresholds would be off by the root of their number. docs/EXPERIMENTS.md has what it gives.
-
-@group(0) @binding(9) var<storage, read> inputs: StepInputs;
+// Where a code is the rounding of what the weight was before training and all that was added to it, an element keeps its
+// threshold: its code is a function of the weight that is asked for, and no roundings add up. Where it is that of the code
+// before and one step's change, they do add up. So from step to step each threshold goes on by the golden ratio of its
+// range, by which any number of steps covers it evenly: changes that point the same way for some steps arrive almost
+// exactly, where independent thresholds would be off by the root of their number.
 
 // A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the key before and half in its
 // middle, so that tensors are not each other's shifts.
@@ -282,7 +310,7 @@ fn rounding_word(row: u32, eight: u32) -> u32 {
 
 // How far the thresholds have gone, in as many bits as the format takes.
 fn rounding_turn() -> u32 {
-  return (inputs.step * 0x9e3779b9u) >> (32u - THRESHOLD_BITS);
+  return 0u;
 }
 
 // The thresholds of four of these columns, the first or the last ones (half is 0 or 1), in the lower THRESHOLD_BITS, of
@@ -292,6 +320,7 @@ fn thresholds(word: u32, half: u32, turn: u32) -> vec4<u32> {
   return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u) + vec4<u32>(turn);
 }
 
+@group(0) @binding(6) var<storage, read> b_change: array<vec4<f32>>;
 
 // Where sixteen codes are; beyond the row, its last ones.
 fn place_of(row: u32, vector: u32) -> u32 {
@@ -311,16 +340,18 @@ const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
 const SUM_ROW = SUM_PART * STEP;
 const BETA_ROW = 2u * RANK_STEPS + 1u;
 const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's rows, and the coefficients before
-const PLACE = ROWS * LONGEST_ROW;
+const PLACE = SETS * ROWS * LONGEST_ROW; // two sets of sums: with B before the last step, and with B now
 
 var<workgroup> tile: array<vec4<u32>, SUMS + SUBGROUPS * PLACE>;
-var<workgroup> units: array<f32, SUBGROUPS * ROWS>; // what each row's sums are multiplied by
+var<workgroup> units: array<f32, SETS * SUBGROUPS * ROWS>; // what each row's sums are multiplied by
 
-// Four coefficients of a row, from column j on; zero beyond the rank, as b is.
-fn four_coefficients(row: u32, factor: f32, j: u32) -> vec4<f32> {
+// Four coefficients of a row, from column j on; zero beyond the rank, as b is. Set 0 is of B before the last step.
+fn four_coefficients(s: u32, row: u32, factor: f32, j: u32) -> vec4<f32> {
   let at = min(vec4<u32>(j, j + 1u, j + 2u, j + 3u), vec4<u32>(params.rank - 1u));
   let columns = vec4<f32>(column_factors[at.x], column_factors[at.y], column_factors[at.z], column_factors[at.w]);
-  return coefficients(b[row * params.b_vectors + j / 4u], columns, vec4<f32>(factor));
+  var values = b[row * params.b_vectors + j / 4u];
+  if (s == 0u) { values -= b_change[row * params.b_vectors + j / 4u]; }
+  return coefficients(values, columns, vec4<f32>(factor));
 }
 
 fn largest_of(v: vec4<f32>) -> f32 {
@@ -361,34 +392,66 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let half = lane / 16u;
   let read_row = min(first_row + lane % ROWS, params.rows - 1u);
   let factor = row_factors[read_row];
-  var largest = 0.0;
-  let beta_0_0 = four_coefficients(read_row, factor, 16u * 0u + 8u * half);
-  let beta_0_1 = four_coefficients(read_row, factor, 16u * 0u + 8u * half + 4u);
-  largest = max(largest, max(largest_of(beta_0_0), largest_of(beta_0_1)));
-  let beta_1_0 = four_coefficients(read_row, factor, 16u * 1u + 8u * half);
-  let beta_1_1 = four_coefficients(read_row, factor, 16u * 1u + 8u * half + 4u);
-  largest = max(largest, max(largest_of(beta_1_0), largest_of(beta_1_1)));
-  largest = max(largest, from_other_half(largest, thread));
+  var largest_0 = 0.0;
+  let beta_0_0_0 = four_coefficients(0u, read_row, factor, 16u * 0u + 8u * half);
+  let beta_0_0_1 = four_coefficients(0u, read_row, factor, 16u * 0u + 8u * half + 4u);
+  largest_0 = max(largest_0, max(largest_of(beta_0_0_0), largest_of(beta_0_0_1)));
+  let beta_0_1_0 = four_coefficients(0u, read_row, factor, 16u * 1u + 8u * half);
+  let beta_0_1_1 = four_coefficients(0u, read_row, factor, 16u * 1u + 8u * half + 4u);
+  largest_0 = max(largest_0, max(largest_of(beta_0_1_0), largest_of(beta_0_1_1)));
+  largest_0 = max(largest_0, from_other_half(largest_0, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale = bitcast<f32>((268u - exponent) << 23u);
+  let exponent_0 = max(bitcast<u32>(largest_0), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale_0 = bitcast<f32>((268u - exponent_0) << 23u);
   // Sums so small that this is not what it should be are nothing to what they are added to.
   if (half == 0u) {
-    units[group_row + lane] = bitcast<f32>((max(exponent, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+    units[0u * ROWS * SUBGROUPS + group_row + lane] =
+      bitcast<f32>((max(exponent_0, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
   }
 
   // Into fragments, through the place of the sums.
-  let scaled_0_0 = beta_0_0 * scale;
-  let scaled_0_1 = beta_0_1 * scale;
-  tile[sums + lane % ROWS * BETA_ROW + 2u * 0u + half] =
-    vec4<u32>(halves(upper(scaled_0_0)), halves(upper(scaled_0_1)));
-  let scaled_1_0 = beta_1_0 * scale;
-  let scaled_1_1 = beta_1_1 * scale;
-  tile[sums + lane % ROWS * BETA_ROW + 2u * 1u + half] =
-    vec4<u32>(halves(upper(scaled_1_0)), halves(upper(scaled_1_1)));
   workgroupBarrier();
-  let high_0 = load_left(sums + 2u * 0u, BETA_ROW);
-  let high_1 = load_left(sums + 2u * 1u, BETA_ROW);
+  let scaled_0_0_0 = beta_0_0_0 * scale_0;
+  let scaled_0_0_1 = beta_0_0_1 * scale_0;
+  tile[sums + lane % ROWS * BETA_ROW + 2u * 0u + half] =
+    vec4<u32>(halves(upper(scaled_0_0_0)), halves(upper(scaled_0_0_1)));
+  let scaled_0_1_0 = beta_0_1_0 * scale_0;
+  let scaled_0_1_1 = beta_0_1_1 * scale_0;
+  tile[sums + lane % ROWS * BETA_ROW + 2u * 1u + half] =
+    vec4<u32>(halves(upper(scaled_0_1_0)), halves(upper(scaled_0_1_1)));
+  workgroupBarrier();
+  let high_0_0 = load_left(sums + 2u * 0u, BETA_ROW);
+  let high_0_1 = load_left(sums + 2u * 1u, BETA_ROW);
+  var largest_1 = 0.0;
+  let beta_1_0_0 = four_coefficients(1u, read_row, factor, 16u * 0u + 8u * half);
+  let beta_1_0_1 = four_coefficients(1u, read_row, factor, 16u * 0u + 8u * half + 4u);
+  largest_1 = max(largest_1, max(largest_of(beta_1_0_0), largest_of(beta_1_0_1)));
+  let beta_1_1_0 = four_coefficients(1u, read_row, factor, 16u * 1u + 8u * half);
+  let beta_1_1_1 = four_coefficients(1u, read_row, factor, 16u * 1u + 8u * half + 4u);
+  largest_1 = max(largest_1, max(largest_of(beta_1_1_0), largest_of(beta_1_1_1)));
+  largest_1 = max(largest_1, from_other_half(largest_1, thread));
+  // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
+  let exponent_1 = max(bitcast<u32>(largest_1), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale_1 = bitcast<f32>((268u - exponent_1) << 23u);
+  // Sums so small that this is not what it should be are nothing to what they are added to.
+  if (half == 0u) {
+    units[1u * ROWS * SUBGROUPS + group_row + lane] =
+      bitcast<f32>((max(exponent_1, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+  }
+
+  // Into fragments, through the place of the sums.
+  workgroupBarrier();
+  let scaled_1_0_0 = beta_1_0_0 * scale_1;
+  let scaled_1_0_1 = beta_1_0_1 * scale_1;
+  tile[sums + lane % ROWS * BETA_ROW + 2u * 0u + half] =
+    vec4<u32>(halves(upper(scaled_1_0_0)), halves(upper(scaled_1_0_1)));
+  let scaled_1_1_0 = beta_1_1_0 * scale_1;
+  let scaled_1_1_1 = beta_1_1_1 * scale_1;
+  tile[sums + lane % ROWS * BETA_ROW + 2u * 1u + half] =
+    vec4<u32>(halves(upper(scaled_1_1_0)), halves(upper(scaled_1_1_1)));
+  workgroupBarrier();
+  let high_1_0 = load_left(sums + 2u * 0u, BETA_ROW);
+  let high_1_1 = load_left(sums + 2u * 1u, BETA_ROW);
 
   // The first step's A~, and the codes of the next ones.
   let first = group.x * (STEPS * STEP);
@@ -407,27 +470,36 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let my_row_0 = lane / STEP + 0u * (32u / STEP);
   let row_0 = first_row + my_row_0;
   let from_row_0 = min(row_0, params.rows - 1u);
-  let unit_0 = units[group_row + my_row_0];
+  let unit_0_0 = units[0u * ROWS * SUBGROUPS + group_row + my_row_0];
+  let unit_1_0 = units[1u * ROWS * SUBGROUPS + group_row + my_row_0];
   var from_next_0 = base_codes(from_row_0, first + my_v);
   let turn = rounding_turn();
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
-    var sum_0 = Sum();
-    var sum_1 = Sum();
+    var sum_0_0 = Sum();
+    var sum_0_1 = Sum();
+    var sum_1_0 = Sum();
+    var sum_1_1 = Sum();
     {
       let a_0 = load_right(16u * 0u * A_ROW + 2u * 0u, A_ROW);
       let a_1 = load_right(16u * 0u * A_ROW + 2u * 1u, A_ROW);
-      sum_0 = multiply_add(high_0, a_0, sum_0);
-      sum_1 = multiply_add(high_0, a_1, sum_1);
+      sum_0_0 = multiply_add(high_0_0, a_0, sum_0_0);
+      sum_0_1 = multiply_add(high_0_0, a_1, sum_0_1);
+      sum_1_0 = multiply_add(high_1_0, a_0, sum_1_0);
+      sum_1_1 = multiply_add(high_1_0, a_1, sum_1_1);
     }
     {
       let a_0 = load_right(16u * 1u * A_ROW + 2u * 0u, A_ROW);
       let a_1 = load_right(16u * 1u * A_ROW + 2u * 1u, A_ROW);
-      sum_0 = multiply_add(high_1, a_0, sum_0);
-      sum_1 = multiply_add(high_1, a_1, sum_1);
+      sum_0_0 = multiply_add(high_0_1, a_0, sum_0_0);
+      sum_0_1 = multiply_add(high_0_1, a_1, sum_0_1);
+      sum_1_0 = multiply_add(high_1_1, a_0, sum_1_0);
+      sum_1_1 = multiply_add(high_1_1, a_1, sum_1_1);
     }
-    store_sum(sums + SUM_PART * 0u, SUM_ROW, sum_0);
-    store_sum(sums + SUM_PART * 1u, SUM_ROW, sum_1);
+    store_sum(sums + 0u * ROWS * SUM_ROW + SUM_PART * 0u, SUM_ROW, sum_0_0);
+    store_sum(sums + 0u * ROWS * SUM_ROW + SUM_PART * 1u, SUM_ROW, sum_0_1);
+    store_sum(sums + 1u * ROWS * SUM_ROW + SUM_PART * 0u, SUM_ROW, sum_1_0);
+    store_sum(sums + 1u * ROWS * SUM_ROW + SUM_PART * 1u, SUM_ROW, sum_1_1);
     workgroupBarrier();
     let v = first + step * STEP + my_v;
     if (a_j_0 < 16u * RANK_STEPS) {
@@ -442,14 +514,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       var codes: vec4<u32>;
       let word_0 = rounding_word(row_0, 2u * v);
       let word_1 = rounding_word(row_0, 2u * v + 1u);
-      let sum_0 = bitcast<vec4<f32>>(tile[at + 0u]).xzyw * unit_0;
-      codes[0] = new_codes(from_0[0], sum_0, thresholds(word_0, 0u, turn));
-      let sum_1 = bitcast<vec4<f32>>(tile[at + 1u]).xzyw * unit_0;
-      codes[1] = new_codes(from_0[1], sum_1, thresholds(word_0, 1u, turn));
-      let sum_2 = bitcast<vec4<f32>>(tile[at + 2u]).xzyw * unit_0;
-      codes[2] = new_codes(from_0[2], sum_2, thresholds(word_1, 0u, turn));
-      let sum_3 = bitcast<vec4<f32>>(tile[at + 3u]).xzyw * unit_0;
-      codes[3] = new_codes(from_0[3], sum_3, thresholds(word_1, 1u, turn));
+      {
+        let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 0u]).xzyw * unit_0_0;
+        let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 0u]).xzyw * unit_1_0;
+        let above = thresholds(word_0, 0u, turn);
+        codes[0] = new_codes(first_codes(from_0[0], sum_0, above), sum_1, above);
+      }
+      {
+        let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 1u]).xzyw * unit_0_0;
+        let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 1u]).xzyw * unit_1_0;
+        let above = thresholds(word_0, 1u, turn);
+        codes[1] = new_codes(first_codes(from_0[1], sum_0, above), sum_1, above);
+      }
+      {
+        let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 2u]).xzyw * unit_0_0;
+        let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 2u]).xzyw * unit_1_0;
+        let above = thresholds(word_1, 0u, turn);
+        codes[2] = new_codes(first_codes(from_0[2], sum_0, above), sum_1, above);
+      }
+      {
+        let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 3u]).xzyw * unit_0_0;
+        let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 3u]).xzyw * unit_1_0;
+        let above = thresholds(word_1, 1u, turn);
+        codes[3] = new_codes(first_codes(from_0[3], sum_0, above), sum_1, above);
+      }
       if (row_0 < params.rows && v < params.vectors) {
         weight[place_of(params.w_row + row_0, v)] = codes;
       }

@@ -63,11 +63,6 @@ function beginStep(): number {
   return steps;
 }
 
-/** What the update of a part reads. */
-function bOf({ keepsValues }: Parameters, { b }: FalqonUpdate): Matrix {
-  return keepsValues ? b.value : b.gradient;
-}
-
 /** A merged linear on the GPU, with its parameters. */
 async function build(device: Device, options: FalqonOptions) {
   const parameters = new Parameters(device);
@@ -152,7 +147,7 @@ for (
         { updateRule: "requantize", rounding: "stochastic" },
         (w, s) => updateRequantize(w, s.reference, s.b, s.flushed, 2, Infinity, s.rounding),
       ],
-      [{ updateRule: "stochastic" }, (w, s) => updateStochastic(w, s.b, 2, s.rounding)],
+      [{ updateRule: "stochastic" }, (w, s) => updateStochastic(w, s.b, s.change, 2, s.rounding)],
     ];
     for (const [options, rule] of cases) {
       const label = JSON.stringify(options);
@@ -172,6 +167,7 @@ for (
         rounding: { key: tensorKey(runKey, i), step: 0 },
         reference: codes.slice(0, outputs * INPUTS),
         b: new Float32Array(outputs * RANK),
+        change: new Float32Array(),
         flushed: new Float32Array(outputs * RANK),
       }));
       let changed = 0;
@@ -180,14 +176,16 @@ for (
         for (const [i, update] of linear.updates.entries()) {
           const { b, rounding } = states[i];
           rounding.step = number;
-          if (!parameters.keepsValues) b.fill(0);
+          const before = b.slice();
           // What an optimizer would add; large enough at times to saturate codes.
           const delta = randomValues(b.length, 100 + 2 * step + i, step % 5 === 0 ? 0.4 : 0.02);
           b.forEach((value, at) => b[at] = Math.fround(value + delta[at]));
-          device.writeMatrix(bOf(parameters, update), Float32Array.from(b));
+          states[i].change = b.map((value, at) => value - before[at]);
+          device.writeMatrix(update.b.value, Float32Array.from(b));
+          device.writeMatrix(update.b.gradient, states[i].change);
         }
         program.run();
-        const bs = linear.updates.map((update) => bOf(parameters, update));
+        const bs = linear.updates.map((update) => update.b.value);
         const [stored, ...values] = await device.readAll([linear.weight, ...bs]);
         const bytes = bytesOf(linear.weight, stored);
         for (const [i, update] of linear.updates.entries()) {
@@ -232,6 +230,7 @@ interface RuleState {
   rounding: RoundingStream;
   reference: Uint8Array;
   b: Float32Array;
+  change: Float32Array<ArrayBuffer>;
   flushed: Float32Array;
 }
 
