@@ -20,7 +20,8 @@ function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.slice(0, 80));
   const isPlain = typeof value !== "object" && typeof value !== "function";
   if (isPlain || value === null) return String(value);
-  return Array.isArray(value) ? "an array" : `a ${typeof value}`;
+  if (typeof value === "function") return "a function";
+  return Array.isArray(value) || ArrayBuffer.isView(value) ? "an array" : "an object";
 }
 
 /** A value of an option with a few words. */
@@ -36,6 +37,17 @@ function showWord(value: unknown): string {
  */
 export function refuseValue(name: string, value: unknown, wanted: string): never {
   throw new OptionError(`Cannot use ${name} ${show(value)}: give ${wanted}`);
+}
+
+/**
+ * Refuses what is of another kind than a parameter.
+ *
+ * @param kind What it was to be, such as `a model`.
+ * @param wanted What gives one.
+ * @throws {OptionError} always.
+ */
+export function refuseKind(kind: string, value: unknown, wanted: string): never {
+  throw new OptionError(`Cannot use ${show(value)} as ${kind}: give ${wanted}`);
 }
 
 /**
@@ -71,6 +83,15 @@ export function checkNumber(name: string, value: number, least: number, below = 
 export function checkBoolean(name: string, value: boolean): void {
   if (typeof value === "boolean") return;
   refuseValue(name, value, "true or false");
+}
+
+/**
+ * Checks a text that may be empty.
+ *
+ * @throws {OptionError} if it is none.
+ */
+export function checkString(name: string, value: string): void {
+  if (typeof value !== "string") refuseValue(name, value, "a text");
 }
 
 /**
@@ -114,8 +135,38 @@ export function checkBatch(batchSize: number, sequenceLength: number): void {
  * @throws {OptionError} if they are not.
  */
 export function checkObject(owner: string, options: unknown): void {
-  if (typeof options === "object" && options !== null && !Array.isArray(options)) return;
+  const isList = Array.isArray(options) || ArrayBuffer.isView(options);
+  if (typeof options === "object" && options !== null && !isList) return;
   throw new OptionError(`Cannot use ${show(options)} as options of ${owner}: give an object`);
+}
+
+/**
+ * Checks the options of a function that have their kind by their name: `signal`, and what is told of
+ * something, which begins with `on`.
+ *
+ * @throws {OptionError} if one is of another kind, or the options are no object.
+ */
+export function checkOptions(owner: string, options: object): void {
+  checkObject(owner, options);
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    if (name === "signal" && !(value instanceof AbortSignal)) {
+      refuseValue(name, value, "that of an AbortController");
+    }
+    if (/^on[A-Z]/.test(name) && typeof value !== "function") {
+      refuseValue(name, value, "a function");
+    }
+  }
+}
+
+/**
+ * Checks a list that may be a typed array.
+ *
+ * @throws {OptionError} if it is none.
+ */
+export function checkList(name: string, value: ArrayLike<unknown>, of: string): void {
+  if (Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))) return;
+  refuseKind(name, value, `a list of ${of}`);
 }
 
 /**

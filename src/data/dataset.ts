@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkInteger, checkText, refuseKind } from "../checks.ts";
 import { DataError, OptionError } from "../errors.ts";
 import { parseJson } from "../io/json.ts";
 import { hash32 } from "../numerics/random.ts";
@@ -70,7 +71,8 @@ export class Dataset {
    * another type.
    */
   static from(source: DataSource, options: DatasetOptions = {}): Dataset {
-    checkOptions(options);
+    checkOptions("Dataset.from", options);
+    if (typeof source === "string") checkText("data", source);
     const address = typeof source === "string" && /^(https?|file):\/\//i.test(source);
     if (address || source instanceof URL) {
       return new Dataset(oneFile(pathOfUrl(source)), options, []);
@@ -107,13 +109,17 @@ export class Dataset {
    */
   static async open(
     names: string | readonly (string | readonly string[])[],
-    { weights, onNotice, signal, stdin, ...options }: OpenDatasetOptions = {},
+    given: OpenDatasetOptions = {},
   ): Promise<Dataset> {
-    checkOptions(options);
+    checkOptions("Dataset.open", given);
+    const { weights, onNotice, signal, stdin, ...options } = given;
     const list = typeof names === "string" ? [names] : names;
-    if (list.length === 0) throw new OptionError("Cannot open data without a name: give one");
+    if (!Array.isArray(list)) refuseKind("data", list, "a name, or a list of names");
+    const flat: string[] = list.flat();
+    if (flat.length === 0) throw new OptionError("Cannot open data without a name: give one");
+    for (const name of flat) checkText("data", name);
     checkWeights(weights, list.length);
-    if (list.flat().filter((name) => name === STANDARD_INPUT).length > 1) {
+    if (flat.filter((name) => name === STANDARD_INPUT).length > 1) {
       throw new OptionError("Cannot read standard input twice: name - once");
     }
     const groups: FileGroup[] = [];
@@ -125,6 +131,18 @@ export class Dataset {
       groups.push({ files, weight: weights?.[i] ?? 1 });
     }
     return new Dataset(groups, options, []);
+  }
+
+  /**
+   * Makes sure that something is a dataset.
+   *
+   * @throws {OptionError} if it is none.
+   * @internal
+   */
+  static expect(data: Dataset): void {
+    if (!(data instanceof Dataset)) {
+      refuseKind("data", data, "a dataset of Dataset.from or Dataset.open");
+    }
   }
 
   /**
@@ -197,14 +215,18 @@ export class Dataset {
    *
    * @param fraction Expected share of rows held out, between 0 and 1.
    * @param seed Chooses another split.
-   * @throws {OptionError} when the fraction is not between 0 and 1.
+   * @throws {OptionError} when the fraction is not between 0 and 1, or the seed no whole number.
    */
   split(fraction: number, seed = 0): { train: Dataset; heldOut: Dataset } {
+    if (typeof fraction !== "number") {
+      refuseKind("a fraction of the rows", fraction, "a number between 0 and 1");
+    }
     if (!(fraction > 0 && fraction < 1)) {
       throw new OptionError(
         `Cannot hold out the fraction ${fraction} of the rows: give a number between 0 and 1`,
       );
     }
+    checkInteger("seed", seed, 0);
     const side = (held: boolean) =>
       new Dataset(this.#source, this.#options, [...this.#selections, { fraction, seed, held }]);
     return { train: side(false), heldOut: side(true) };

@@ -4,7 +4,14 @@
  * @module
  */
 
-import { checkObject, checkOneOf, refuseValue } from "../checks.ts";
+import {
+  checkList,
+  checkObject,
+  checkOneOf,
+  checkOptions as checkKinds,
+  checkString,
+  refuseValue,
+} from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { checkColumnMap, type ColumnMap } from "./column_map.ts";
 import { DATA_FORMATS, type DataFormat } from "./file_kind.ts";
@@ -66,12 +73,12 @@ export interface FileDatasetDescriptor {
 /**
  * Checks options.
  *
- * @throws {OptionError} on an empty separator, or an unknown key or format.
+ * @throws {OptionError} on an empty separator, an unknown key or format, or values of another kind.
  */
-export function checkOptions({ separator, columns, format }: DatasetOptions): void {
-  if (separator !== undefined && typeof separator !== "string") {
-    refuseValue("separator", separator, "a text");
-  }
+export function checkOptions(owner: string, options: DatasetOptions): void {
+  checkKinds(owner, options);
+  const { separator, columns, format } = options;
+  if (separator !== undefined) checkString("separator", separator);
   if (separator === "") {
     throw new OptionError(
       "Cannot use the empty string as separator: give the text between two records, or leave " +
@@ -92,12 +99,14 @@ const MOST_WEIGHT = 1000;
  * @throws {OptionError} unless there is a number above 0 for each name.
  */
 export function checkWeights(weights: readonly number[] | undefined, names: number): void {
-  if (weights && weights.length !== names) {
+  if (weights === undefined) return;
+  checkList("weights", weights, "numbers");
+  if (weights.length !== names) {
     throw new OptionError(
       `Cannot use ${weights.length} weights for ${names} names of data: give one for each`,
     );
   }
-  for (const weight of weights ?? []) {
+  for (const weight of weights) {
     if (typeof weight === "number" && weight > 0 && weight <= MOST_WEIGHT) continue;
     refuseValue("the weight of data", weight, `a number above 0, up to ${MOST_WEIGHT}`);
   }

@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { Dataset } from "./dataset.ts";
+import { checkObject, refuseKind } from "../checks.ts";
+import { Dataset } from "./dataset.ts";
 import { DirectLoader } from "./direct_loader.ts";
 import type { LoaderOptions } from "./options.ts";
 import { dataWarnings } from "./statistics.ts";
@@ -100,6 +101,7 @@ export interface ShowingEncoder extends TokenEncoder {
  * }
  * ```
  *
+ * @throws {OptionError} for what is no dataset, no tokenizer, or options out of range.
  * @throws {DataError} for malformed rows, unless they are skipped.
  * @throws {FileError} when the data cannot be read.
  */
@@ -108,6 +110,11 @@ export async function* showRows(
   tokenizer: ShowingEncoder | null,
   options: Omit<LoaderOptions, "batchSize">,
 ): AsyncGenerator<ShownRow, void, void> {
+  Dataset.expect(dataset);
+  checkObject("showRows", options);
+  if (tokenizer !== null && typeof tokenizer?.encodeBatch !== "function") {
+    refuseKind("a tokenizer", tokenizer, "that of a model, or null where all rows are input_ids");
+  }
   const loader = documents(dataset, tokenizer, { ...options, batchSize: 1 });
   for await (const batch of loader.batches()) yield shownRow(batch, tokenizer);
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { DeviceError, OptionError } from "../errors.ts";
+import { checkBoolean, checkOneOf, checkOptions } from "../checks.ts";
+import { DeviceError } from "../errors.ts";
 import { loadDawn } from "./dawn.ts";
 import { reasonOf } from "./health.ts";
 import {
@@ -25,6 +26,8 @@ export type Provider = "native" | "dawn";
  * native.
  */
 export const PROVIDERS: readonly (Provider | "auto")[] = ["native", "dawn", "auto"];
+
+const PREFERENCES: readonly GPUPowerPreference[] = ["low-power", "high-performance"];
 
 /** Options of `requestDevice`. */
 export interface DeviceOptions {
@@ -92,12 +95,11 @@ const UNLISTED_FEATURE: GPUFeatureName = "subgroups";
 export async function openGpu(
   options: DeviceOptions,
 ): Promise<OpenedDevice & { provider: Provider }> {
-  const { provider = "native", onFallback } = options;
-  if (!PROVIDERS.includes(provider)) {
-    throw new OptionError(
-      `Cannot use the provider "${provider}": give one of ${PROVIDERS.join(", ")}`,
-    );
-  }
+  checkOptions("requestDevice", options);
+  const { provider = "native", onFallback, f16 = true, powerPreference } = options;
+  checkOneOf("provider", provider, PROVIDERS);
+  checkBoolean("f16", f16);
+  if (powerPreference !== undefined) checkOneOf("powerPreference", powerPreference, PREFERENCES);
   if (provider !== "native") {
     try {
       return { ...await openDawn(options), provider: "dawn" };

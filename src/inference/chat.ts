@@ -4,9 +4,11 @@
  * @module
  */
 
+import { checkOptions, checkString, checkText } from "../checks.ts";
 import type { ChatMessage } from "../io/tokenizer.ts";
 import { type GenerateOptions, generateTokens } from "./generate.ts";
 import type { Model } from "./model.ts";
+import { expectModel } from "./loaded_model.ts";
 import { renderPrompt } from "./prompt.ts";
 
 /**
@@ -34,8 +36,10 @@ export class Chat {
    *
    * @param options `system`: what the model is told before anything is said. Default nothing.
    */
-  constructor(readonly model: Model, { system }: { system?: string } = {}) {
-    this.reset(system);
+  constructor(readonly model: Model, options: { system?: string } = {}) {
+    expectModel(model);
+    checkOptions("Chat", options);
+    this.reset(options.system);
   }
 
   /** Whether the last answer ended at its most tokens or at the end of the model's context. */
@@ -49,6 +53,7 @@ export class Chat {
    * @param system Default: what it was told before.
    */
   reset(system: string | undefined = this.system): void {
+    if (system !== undefined) checkString("system", system);
     this.messages.length = 0;
     this.#system = system;
     if (system !== undefined) this.messages.push({ role: "system", content: system });
@@ -68,6 +73,8 @@ export class Chat {
    * @throws {DataError} if the template refuses the messages.
    */
   async *send(text: string, options: GenerateOptions = {}): AsyncGenerator<string, void> {
+    checkText("text", text);
+    checkOptions("send", options);
     const { model, messages } = this;
     const turn = messages.length;
     messages.push({ role: "user", content: text });

@@ -4,11 +4,13 @@
  * @module
  */
 
-import type { Dataset } from "../data/dataset.ts";
+import { checkBoolean, checkOptions, checkText } from "../checks.ts";
+import { Dataset } from "../data/dataset.ts";
 import { openLoader } from "../data/open_loader.ts";
 import { dataWarnings } from "../data/statistics.ts";
 import type { Batch } from "../data/types.ts";
 import { OptionError } from "../errors.ts";
+import { expectModel } from "./loaded_model.ts";
 import type { Model } from "./model.ts";
 import { noLoss } from "./sequence_loss.ts";
 
@@ -67,9 +69,16 @@ export async function evaluate(
   data: Dataset,
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  expectModel(model);
+  Dataset.expect(data);
+  checkOptions("evaluate", options);
   const { maxPositionEmbeddings, vocabSize } = model.config;
-  const { packing, trainOnPrompt, skipBadRows, date, signal } = options;
+  const { batchSize = 16, packing, trainOnPrompt, skipBadRows, date, signal } = options;
   const { sequenceLength = Math.min(512, maxPositionEmbeddings) } = options;
+  for (const [name, value] of Object.entries({ packing, trainOnPrompt, skipBadRows })) {
+    if (value !== undefined) checkBoolean(name, value);
+  }
+  if (date !== undefined) checkText("date", date);
   if (sequenceLength > maxPositionEmbeddings) {
     throw new OptionError(
       `Cannot evaluate rows of ${sequenceLength} tokens as the model was made for ` +
@@ -78,7 +87,7 @@ export async function evaluate(
   }
   signal?.throwIfAborted();
   const loader = await openLoader({
-    batchSize: options.batchSize ?? 16,
+    batchSize,
     sequenceLength,
     packing,
     trainOnPrompt,

@@ -5,9 +5,10 @@
  * @module
  */
 
+import { expectModel } from "./loaded_model.ts";
 import { basename, dirname, resolve } from "node:path";
 import { statfs } from "node:fs/promises";
-import { checkOneOf } from "../checks.ts";
+import { checkBoolean, checkOneOf, checkOptions, checkText } from "../checks.ts";
 import { FileError, OptionError } from "../errors.ts";
 import { noticeOnConsole } from "../printable.ts";
 import { exists } from "../io/exists.ts";
@@ -19,7 +20,7 @@ import type { Tokenizer } from "../io/tokenizer.ts";
 import { readMatrixValues } from "../layers/load.ts";
 import { rowsPerRead, type WeightSource } from "../layers/weight_source.ts";
 import { baseChanges } from "../methods/lora/base_changes.ts";
-import { expectAdapter } from "../methods/lora/given_adapter.ts";
+import { expectAdapter, expectAdapterKind } from "../methods/lora/given_adapter.ts";
 import { changedModel } from "../model/changed_model.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { ggufArchitecture } from "../model/gguf_support.ts";
@@ -89,8 +90,14 @@ export async function exportGguf(
   path: string,
   options: GgufOptions = {},
 ): Promise<GgufResult> {
+  checkText("path", path);
+  if (typeof model === "string") checkText("model", model);
+  else expectModel(model);
+  checkOptions("exportGguf", options);
   const { type = "f16", adapter, overwrite = false } = options;
   checkOneOf("type", type, GGUF_TYPES);
+  checkBoolean("overwrite", overwrite);
+  if (adapter !== undefined) expectAdapterKind(adapter);
   if (!overwrite && await exists(path)) {
     throw new OptionError(
       `Cannot write "${path}" as it exists: choose another name or allow to overwrite it`,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkInteger } from "../checks.ts";
+import { checkInteger, checkOptions } from "../checks.ts";
 import { ModelError, OptionError } from "../errors.ts";
 import { CachedText } from "../model/cached_text.ts";
 import { checkIds } from "./check_ids.ts";
@@ -59,6 +59,7 @@ export async function* generateTokens(
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<number, void> {
+  checkOptions("generate", options);
   const { maxNewTokens = 128, signal } = options;
   checkInteger("maxNewTokens", maxNewTokens, 1);
   const sample = createSampler(options);

@@ -5,12 +5,22 @@
  * @module
  */
 
+import { refuseKind } from "../checks.ts";
 import type { Device } from "../gpu/public_device.ts";
 import type { Tokenizer } from "../io/tokenizer.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Network } from "../model/network.ts";
 import type { TokenArrays } from "../model/token_buffers.ts";
+
+/**
+ * Makes sure that something is a model.
+ *
+ * @throws {OptionError} if it is none.
+ */
+export function expectModel(model: Pick<LoadedModel, "config">): void {
+  if (typeof model?.config !== "object") refuseKind("a model", model, "one of Model.load");
+}
 
 /** A model whose files are open. */
 export interface LoadedModel {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkInteger, checkOneOf } from "../checks.ts";
+import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkText } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { fromFloat32 } from "../io/dtype.ts";
 import type { PeftAdapter } from "../io/peft.ts";
@@ -16,7 +16,7 @@ import { readMatrixValues, weightName } from "../layers/load.ts";
 import { PRECISIONS } from "../layers/operand.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 import { baseChanges } from "../methods/lora/base_changes.ts";
-import { expectAdapter } from "../methods/lora/given_adapter.ts";
+import { expectAdapter, expectAdapterKind } from "../methods/lora/given_adapter.ts";
 import { modelSpecs } from "../model/model_specs.ts";
 import { changedModel } from "../model/changed_model.ts";
 import { planTensorShapes } from "../model/plan_tensors.ts";
@@ -90,14 +90,21 @@ export async function mergeModel(
   folder: string,
   options: MergeOptions = {},
 ): Promise<void> {
+  checkText("model", model);
+  checkText("folder", folder);
+  checkOptions("mergeModel", options);
   const { adapter, saveAs = "bf16", overwrite = false, seed = 0, chatTemplate, signal } = options;
   checkOneOf("saveAs", saveAs, MERGE_FORMATS);
   checkInteger("seed", seed, 0);
+  checkBoolean("overwrite", overwrite);
+  if (adapter !== undefined) expectAdapterKind(adapter);
+  if (options.shardBytes !== undefined) checkInteger("shardBytes", options.shardBytes, 1);
+  if (chatTemplate !== undefined) checkText("chatTemplate", chatTemplate);
   await expectOther(model, folder);
   using files = await ModelFiles.open(model, { chatTemplate, signal });
   const { plan } = files.config;
   const { linears } = modelSpecs(plan);
-  if (adapter) expectAdapter(adapter, linears);
+  if (adapter !== undefined) expectAdapter(adapter, linears);
   const changes = adapter ? baseChanges(adapter, []) : new Map();
   const from = { config: files.config, source: files.source() };
   const { config, source, addedBiases } = changedModel(from, changes, linears);

@@ -5,12 +5,13 @@
  */
 
 import { noticeOnConsole } from "../printable.ts";
-import { checkInteger } from "../checks.ts";
+import { checkInteger, checkList, checkOptions, checkText } from "../checks.ts";
 import { ModelError } from "../errors.ts";
 import { firstOf, rowsOf } from "../gpu/buffers.ts";
 import { type Device, internalDevice, requestDevice } from "../gpu/public_device.ts";
 import type { Tokenizer } from "../io/tokenizer.ts";
 import { frozen } from "../methods/frozen.ts";
+import { expectMethod } from "../methods/registry.ts";
 import type { Method } from "../layers/method.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { type GenerateOptions, generateText, generateTokens } from "./generate.ts";
@@ -18,7 +19,13 @@ import { Random } from "../numerics/random.ts";
 import { Network, type NetworkOptions } from "../model/network.ts";
 import { ModelFiles } from "./model_files.ts";
 import { type Prompt, renderPrompt } from "./prompt.ts";
-import { type ModelSource, saveNetwork, type SaveOptions, type SaveResult } from "./save_model.ts";
+import {
+  checkSaving,
+  type ModelSource,
+  saveNetwork,
+  type SaveOptions,
+  type SaveResult,
+} from "./save_model.ts";
 import { checkIds, checkLength, checkTokens } from "./check_ids.ts";
 import {
   type LabelledSequence,
@@ -96,8 +103,10 @@ export class Model implements Disposable {
    * @throws {DeviceError} if no device is given and there is no GPU.
    */
   static async load(folder: string, options: ModelOptions = {}): Promise<Model> {
+    checkText("folder", folder);
+    checkOptions("Model.load", options);
     const { device, chatTemplate, signal, onNotice = noticeOnConsole } = options;
-    if (device) internalDevice(device); // an error before anything is read
+    if (device !== undefined) internalDevice(device); // an error before anything is read
     using opened = new DisposableStack();
     const files = opened.use(await ModelFiles.open(folder, { chatTemplate, signal }));
     const gpu = device ?? await requestDevice();
@@ -122,8 +131,11 @@ export class Model implements Disposable {
    */
   async use(
     method: Method,
-    { seed = 0, signal }: { seed?: number; signal?: AbortSignal } = {},
+    options: { seed?: number; signal?: AbortSignal } = {},
   ): Promise<void> {
+    checkOptions("Model.use", options);
+    const { seed = 0, signal } = options;
+    expectMethod(method);
     checkInteger("seed", seed, 0);
     signal?.throwIfAborted();
     const random = new Random(seed);
@@ -192,6 +204,7 @@ export class Model implements Disposable {
    */
   async logits(ids: ArrayLike<number>): Promise<Float32Array<ArrayBuffer>> {
     const { vocabSize } = this.config;
+    checkList("ids", ids, "token ids");
     checkLength(ids.length, this);
     checkIds(ids, this); // before they are made whole numbers
     const logits = new Float32Array(ids.length * vocabSize);
@@ -277,7 +290,8 @@ export class Model implements Disposable {
    * format has its weights.
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
-  async save(folder: string, options?: SaveOptions): Promise<SaveResult> {
+  async save(folder: string, options: SaveOptions = {}): Promise<SaveResult> {
+    checkSaving(folder, options);
     return await saveNetwork(await this.network(), this.#files, folder, options);
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkList } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { CHAT_TEMPLATE_HINT } from "../io/chat_template.ts";
 import type { ChatMessage, Tokenizer } from "../io/tokenizer.ts";
@@ -23,6 +24,9 @@ export async function renderPrompt(
   tokenizer: Tokenizer,
   prompt: Prompt,
 ): Promise<string | readonly number[]> {
+  if (typeof prompt !== "string") {
+    checkList("prompt", prompt, "token ids or of messages, or a text");
+  }
   if (!isConversation(prompt)) return prompt;
   expectConversations(tokenizer, `continue a conversation of ${prompt.length} messages`);
   const text = tokenizer.chatTemplate!.render(prompt, { addGenerationPrompt: true });

@@ -5,7 +5,7 @@
  */
 
 import { resolve } from "node:path";
-import { checkInteger, checkOneOf } from "../checks.ts";
+import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkText } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { repoOfFolder } from "../io/hub/names.ts";
@@ -116,6 +116,21 @@ export async function saveNetwork(
   return { rounded: "model" in saved && isRounded(network, saved) };
 }
 
+/**
+ * Checks what `Model.save` and `Trainer.save` are given.
+ *
+ * @throws {OptionError} for a folder that is no text, or options of another kind.
+ */
+export function checkSaving(folder: string, options: SaveOptions): void {
+  checkText("folder", folder);
+  checkOptions("save", options);
+  const { overwrite = false, rotated = false, saveAs, seed = 0 } = options;
+  checkBoolean("overwrite", overwrite);
+  checkBoolean("rotated", rotated);
+  if (saveAs !== undefined) checkOneOf("saveAs", saveAs, SAVE_FORMATS);
+  checkInteger("seed", seed, 0);
+}
+
 /** What leads an adapter to its model from anywhere: a name on a hub and its commit, or a full path. */
 function baseOf(folder: string): { baseModel: string; baseRevision?: string } {
   const repo = repoOfFolder(folder);
@@ -132,8 +147,6 @@ export function formOf(
   network: Network,
   { saveAs, rotated = false, seed = 0 }: SaveOptions,
 ): Form | SavedAdapter {
-  checkInteger("seed", seed, 0);
-  if (saveAs !== undefined) checkOneOf("saveAs", saveAs, SAVE_FORMATS);
   const linears = network.linears();
   // Some methods have no form of their own.
   const own = saveAs === undefined || linears.some(({ stored }) => stored)

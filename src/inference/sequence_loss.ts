@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkList, refuseKind } from "../checks.ts";
 import { DataError, ModelError, OptionError } from "../errors.ts";
 import { internalDevice } from "../gpu/public_device.ts";
 import { biasedParts, biasName, readBias } from "../layers/bias.ts";
@@ -108,7 +109,17 @@ export async function lossAndGradients(
   return { loss: mean(losses, countTargets(arrays)), gradients };
 }
 
-function labelled(model: LoadedModel, { inputIds, labels }: LabelledSequence): TokenArrays {
+function labelled(model: LoadedModel, sequence: LabelledSequence): TokenArrays {
+  if (typeof sequence !== "object" || sequence === null || !("inputIds" in sequence)) {
+    refuseKind(
+      "a sequence with labels",
+      sequence,
+      "an object such as { inputIds: [1, 2], labels: [1, 2] }",
+    );
+  }
+  const { inputIds, labels } = sequence;
+  checkList("inputIds", inputIds, "token ids");
+  checkList("labels", labels, "token ids, as long as inputIds");
   if (inputIds.length !== labels.length) {
     throw new DataError(
       `Cannot use ${labels.length} labels for ${inputIds.length} ids: give one label per token`,

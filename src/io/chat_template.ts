@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkList, checkObject, checkText, refuseKind } from "../checks.ts";
 import { join } from "node:path";
 import { DataError, ModelError, OptionError } from "../errors.ts";
 import { CHAT_TEMPLATE_NAMES, CHAT_TEMPLATES, type ReadyTemplate } from "./chat_templates.ts";
@@ -93,6 +94,13 @@ export class ChatTemplate {
    * @throws {ModelError} if rendering them costs more than any template should.
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
+    checkList("messages", messages, "messages");
+    for (const message of messages) {
+      if (isJsonObject(message) && typeof message.role === "string") continue;
+      refuseKind("a message", message, "an object with role and content");
+    }
+    checkObject("render", options);
+    if (options.variables !== undefined) checkObject("variables", options.variables);
     return this.#render(messages, options).text;
   }
 
@@ -188,6 +196,7 @@ export async function loadChatTemplate(
   }
   const variables = date === undefined ? tokens : { ...tokens, strftime_now: dateTeller(date) };
   if (chosen !== undefined) {
+    checkText("chatTemplate", chosen);
     const source = await chosenTemplate(chosen, tokens, hasToken);
     const where = source === chosen ? "that was chosen" : `"${chosen}"`;
     return new ChatTemplate(source, variables, where);

@@ -5,6 +5,14 @@
  * @module
  */
 
+import {
+  checkInteger,
+  checkObject,
+  checkOptions,
+  checkString,
+  checkText,
+  refuseValue,
+} from "../checks.ts";
 import { join } from "node:path";
 import { makeFolder, writeAll } from "./atomic.ts";
 import { toFileError } from "./file_error.ts";
@@ -42,12 +50,18 @@ export class EventFile implements Disposable {
    * @param folder What `tensorboard --logdir` is given, or a folder below, whose name is then the run's.
    * @param options `after`: the step that the run goes on from, default 0; `now`: the time in
    * milliseconds, default the clock.
+   * @throws {OptionError} for a folder that is no text, or options of another kind.
    * @throws {FileError} if it cannot be written.
    */
   static async open(
     folder: string,
-    { after = 0, now = Date.now }: { after?: number; now?: () => number } = {},
+    options: { after?: number; now?: () => number } = {},
   ): Promise<EventFile> {
+    checkText("folder", folder);
+    checkOptions("EventFile.open", options);
+    const { after = 0, now = Date.now } = options;
+    checkInteger("after", after, 0);
+    if (typeof now !== "function") refuseValue("now", now, "a function");
     // Readers know such files by the first part of the name, and take them in the order of names.
     const time = `${Math.floor(now() / 1000)}`.padStart(10, "0");
     const unique = crypto.randomUUID().slice(0, 8);
@@ -68,9 +82,15 @@ export class EventFile implements Disposable {
   /**
    * Writes numbers of a step. Those that are not finite are written, too: a chart has a gap there.
    *
+   * @throws {OptionError} for a step that is no whole number, or what is no number.
    * @throws {FileError} if it cannot be written.
    */
   async scalars(step: number, values: Scalars): Promise<void> {
+    checkInteger("step", step, 0);
+    checkObject("scalars", values);
+    for (const [tag, value] of Object.entries(values)) {
+      if (typeof value !== "number") refuseValue(tag, value, "a number");
+    }
     const summary = Object.entries(values).map(([tag, value]) =>
       bytes(SUMMARY_VALUE, [bytes(VALUE.tag, text(tag)), float(VALUE.simple, value)].flat())
     );
@@ -80,9 +100,13 @@ export class EventFile implements Disposable {
   /**
    * Writes a text of a step, which TensorBoard's tab of texts shows as Markdown.
    *
+   * @throws {OptionError} for a step that is no whole number, or what is no text.
    * @throws {FileError} if it cannot be written.
    */
   async text(step: number, tag: string, value: string): Promise<void> {
+    checkInteger("step", step, 0);
+    checkText("tag", tag);
+    checkString("text", value);
     const plugin = bytes(METADATA_PLUGIN, bytes(PLUGIN_NAME, text("text")));
     const shape = bytes(TENSOR.shape, bytes(SHAPE_DIM, varintField(DIM_SIZE, 1)));
     const tensor = [

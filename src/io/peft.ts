@@ -8,6 +8,7 @@
  * @module
  */
 
+import { checkText } from "../checks.ts";
 import { join } from "node:path";
 import { FileError, ModelError } from "../errors.ts";
 import { writeFileAtomically } from "./atomic.ts";
@@ -42,6 +43,7 @@ const OLDER_TEXT_MODEL = /^language_model\.model\./;
  * @throws {ModelError} if the adapter is of another kind, or incomplete.
  */
 export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
+  checkText("folder", folder);
   const configPath = join(folder, ADAPTER_CONFIG_FILE);
   const fields = new JsonFields(await readJson(configPath), `"${configPath}"`);
   expectReadable(fields);

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { refuseKind } from "../checks.ts";
+
 /** What a byte sequence that is not, or not yet, UTF-8 decodes to. */
 const REPLACEMENT = "\uFFFD";
 
@@ -36,6 +38,7 @@ export class TokenStream {
 
   /** Adds a token; returns the text it completes, which may be empty. */
   push(id: number): string {
+    if (typeof id !== "number") refuseKind("a token id", id, "a number");
     this.#ids.push(id);
     return this.#difference(false);
   }

@@ -4,6 +4,16 @@
  * @module
  */
 
+import {
+  checkBoolean,
+  checkInteger,
+  checkList,
+  checkObject,
+  checkOptions,
+  checkString,
+  checkText,
+  refuseKind,
+} from "../checks.ts";
 import type { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { join } from "node:path";
 import { FileError } from "../errors.ts";
@@ -83,6 +93,8 @@ export class Tokenizer {
    * @throws {OptionError} for a chat template that there is not, or that needs other tokens.
    */
   static async load(folder: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
+    checkText("folder", folder);
+    checkOptions("Tokenizer.load", options);
     const path = join(folder, "tokenizer.json");
     if (!await exists(path)) {
       throw new FileError(
@@ -119,7 +131,8 @@ export class Tokenizer {
    * @throws {ModelError} if only the native library can encode for this model, which is asynchronous.
    */
   encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
-    const { addSpecialTokens = true } = options;
+    checkString("text", text);
+    const addSpecialTokens = addsSpecialTokens(options);
     const ids = this.#engines.encode(text);
     return addSpecialTokens ? this.#surrounded(ids) : ids;
   }
@@ -133,7 +146,9 @@ export class Tokenizer {
     texts: readonly string[],
     options: { addSpecialTokens?: boolean } = {},
   ): Promise<number[][]> {
-    const { addSpecialTokens = true } = options;
+    checkList("texts", texts, "texts");
+    for (const text of texts) checkString("text", text);
+    const addSpecialTokens = addsSpecialTokens(options);
     const batch = await this.#engines.encodeBatch(texts);
     return addSpecialTokens ? batch.map((ids) => this.#surrounded(ids)) : batch;
   }
@@ -143,6 +158,7 @@ export class Tokenizer {
    * of a text, and none of those after it.
    */
   async encodePrompt(text: string): Promise<number[]> {
+    checkString("text", text);
     const [ids] = await this.#engines.encodeBatch([text]);
     return this.around(ids).before.concat(ids);
   }
@@ -152,6 +168,7 @@ export class Tokenizer {
    * them already.
    */
   around(ids: ArrayLike<number>): { before: readonly number[]; after: readonly number[] } {
+    checkList("ids", ids, "token ids");
     const { prefix, suffix } = this.#engines;
     const isAt = (tokens: readonly number[], start: number) =>
       start >= 0 && tokens.every((id, i) => ids[start + i] === id);
@@ -171,16 +188,21 @@ export class Tokenizer {
    * give no text.
    */
   decode(ids: Iterable<number>, options: { skipSpecialTokens?: boolean } = {}): string {
+    expectIterable(ids);
+    checkOptions("decode", options);
     const { skipSpecialTokens = true } = options;
+    checkBoolean("skipSpecialTokens", skipSpecialTokens);
     const { javascript } = this.#engines;
-    const known = [...ids].filter((id) => javascript.id_to_token(id) !== undefined);
+    const given = [...ids];
+    given.forEach(expectId);
+    const known = given.filter((id) => javascript.id_to_token(id) !== undefined);
     if (known.length === 0) return "";
     return this.#engines.decode(known, skipSpecialTokens);
   }
 
   /** The spelling of a token in the vocabulary; null for an id that has none. */
   tokenOf(id: number): string | null {
-    return this.#engines.javascript.id_to_token(id) ?? null;
+    return typeof id === "number" ? this.#engines.javascript.id_to_token(id) ?? null : null;
   }
 
   /**
@@ -188,6 +210,7 @@ export class Tokenizer {
    * tokenizer was trained with, and was not added to it later.
    */
   addedFrom(first: number): string[] | null {
+    checkInteger("first", first, 0);
     const added = this.#engines.javascript.get_added_tokens_decoder();
     const tokens: string[] = [];
     for (const [token, id] of this.#engines.javascript.get_vocab()) {
@@ -205,8 +228,25 @@ export class Tokenizer {
    * starts a new word keeps its space.
    */
   stream(context: Iterable<number> = []): TokenStream {
+    expectIterable(context);
     return new TokenStream((ids) => this.decode(ids), context);
   }
+}
+
+function addsSpecialTokens(options: { addSpecialTokens?: boolean }): boolean {
+  checkObject("encode", options);
+  const { addSpecialTokens = true } = options;
+  checkBoolean("addSpecialTokens", addSpecialTokens);
+  return addSpecialTokens;
+}
+
+function expectId(id: number): void {
+  if (typeof id !== "number") refuseKind("a token id", id, "a number");
+}
+
+function expectIterable(ids: Iterable<number>): void {
+  if (typeof ids === "object" && ids !== null && Symbol.iterator in ids) return;
+  refuseKind("ids", ids, "a list of token ids");
 }
 
 /** What a tokenizer knows beside its engines. */

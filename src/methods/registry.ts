@@ -5,6 +5,7 @@
  * @module
  */
 
+import { refuseKind } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import type { Method } from "../layers/method.ts";
 import type { MethodEntry } from "./entry.ts";
@@ -25,6 +26,16 @@ export function methodEntry(name: string): MethodEntry {
   if (entry) return entry;
   const names = METHODS.map((method) => method.name).join(", ");
   throw new OptionError(`There is no method "${name}": give one of ${names}`);
+}
+
+/**
+ * Makes sure that something is a method.
+ *
+ * @throws {OptionError} if it is none.
+ */
+export function expectMethod(method: Method): void {
+  if (typeof method?.build === "function") return;
+  refuseKind("a method", method, "one such as falqon() or frozen()");
 }
 
 /**

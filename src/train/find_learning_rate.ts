@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkInteger, checkNumber } from "../checks.ts";
+import { checkInteger, checkList, checkNumber, checkObject, checkOptions } from "../checks.ts";
 import { ModelError, OptionError, TrainingError } from "../errors.ts";
 import type { Abortable, TrainerOptions } from "./options.ts";
 import { Trainer } from "./trainer.ts";
@@ -74,8 +74,12 @@ const MOST_BEYOND = 3;
  */
 export async function findLearningRate(
   options: TrainerOptions,
-  { rates, steps = 40, onTried = () => {}, onStep, signal }: FindRateOptions = {},
+  search: FindRateOptions = {},
 ): Promise<FoundRate> {
+  checkObject("Trainer.create", options);
+  checkOptions("findLearningRate", search);
+  const { rates, steps = 40, onTried = () => {}, onStep, signal } = search;
+  if (rates !== undefined) checkList("rates", rates, "numbers");
   checkInteger("steps", steps, 1);
   for (const rate of rates ?? []) checkNumber("learning rate", rate, Number.MIN_VALUE);
   if (rates?.length === 0) throw new OptionError("Cannot try no learning rates: give some");

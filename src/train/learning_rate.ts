@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkInteger, checkObject } from "../checks.ts";
 import type { Method } from "../layers/method.ts";
 import type { ModelConfig } from "../model/config.ts";
 
@@ -20,11 +21,16 @@ const RATES: readonly [width: number, rate: number][] = [[64, 0.01], [576, 0.003
  * see {@linkcode findLearningRate}.
  *
  * @returns Two significant digits.
+ * @throws {OptionError} for what is no configuration, or no method.
  */
 export function defaultLearningRate(
-  { hiddenSize }: Pick<ModelConfig, "hiddenSize">,
-  { learningRateFactor = 1 }: Pick<Method, "learningRateFactor">,
+  config: Pick<ModelConfig, "hiddenSize">,
+  method: Pick<Method, "learningRateFactor">,
 ): number {
+  checkObject("a model", config);
+  checkObject("a method", method);
+  const [{ hiddenSize }, { learningRateFactor = 1 }] = [config, method];
+  checkInteger("hiddenSize", hiddenSize, 1);
   const next = Math.max(1, RATES.findIndex(([width]) => hiddenSize <= width));
   const [[x0, y0], [x1, y1]] = hiddenSize > RATES.at(-1)![0]
     ? RATES.slice(-2)

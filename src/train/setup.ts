@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkObject } from "../checks.ts";
 import type { Loader } from "../data/types.ts";
 import { OptionError } from "../errors.ts";
 import { noticeOnConsole } from "../printable.ts";
@@ -62,6 +63,7 @@ export interface Setup {
  * @throws What `Trainer.create` throws. The model is then as one that was never used.
  */
 export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promise<Setup> {
+  checkObject("Trainer.create", source);
   const { model, method, outputDir } = source;
   const notice = source.onNotice ?? noticeOnConsole;
   const options = resolveOptions(source, notice);

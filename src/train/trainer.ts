@@ -4,13 +4,19 @@
  * @module
  */
 
-import type { Dataset } from "../data/dataset.ts";
+import { checkOptions } from "../checks.ts";
+import { Dataset } from "../data/dataset.ts";
 import { dataWarnings } from "../data/statistics.ts";
 import type { LoaderStatistics } from "../data/types.ts";
 import { type KeptCheckpoint, ModelError, OptionError, TrainingError } from "../errors.ts";
 import { evaluate, type Evaluation } from "../inference/evaluate.ts";
 import type { Model } from "../inference/model.ts";
-import { saveNetwork, type SaveOptions, type SaveResult } from "../inference/save_model.ts";
+import {
+  checkSaving,
+  saveNetwork,
+  type SaveOptions,
+  type SaveResult,
+} from "../inference/save_model.ts";
 import { Claim } from "./claim.ts";
 import { Evaluations } from "./evaluations.ts";
 import { tellingKept, withKept } from "./kept.ts";
@@ -81,8 +87,9 @@ export class Trainer implements Disposable {
    * @throws {DeviceError} if the GPU is too small.
    * @throws {FileError} for a damaged model, data file or checkpoint.
    */
-  static async create(options: TrainerOptions, { signal }: Abortable = {}): Promise<Trainer> {
-    return new Trainer(await setUp(options, signal));
+  static async create(options: TrainerOptions, abortable: Abortable = {}): Promise<Trainer> {
+    checkOptions("Trainer.create", abortable);
+    return new Trainer(await setUp(options, abortable.signal));
   }
 
   /** Optimizer steps done. */
@@ -139,7 +146,9 @@ export class Trainer implements Disposable {
    * @throws {DataError} for a bad row, once the steps before it are logged and saved.
    * @throws {FileError} if the log or a checkpoint cannot be written.
    */
-  async *run({ signal }: Abortable = {}): AsyncGenerator<TrainingMetrics, void, void> {
+  async *run(abortable: Abortable = {}): AsyncGenerator<TrainingMetrics, void, void> {
+    checkOptions("Trainer.run", abortable);
+    const { signal } = abortable;
     this.#claim.expect();
     this.#expectIdle();
     this.#running = this.#files.isBusy = true;
@@ -217,12 +226,14 @@ export class Trainer implements Disposable {
    * @throws {OptionError} if there are no rows to evaluate.
    * @throws {DataError} for malformed rows, or if no row has a target.
    */
-  async evaluate(data?: Dataset, { signal }: Abortable = {}): Promise<Evaluation> {
+  async evaluate(data?: Dataset, abortable: Abortable = {}): Promise<Evaluation> {
+    if (data !== undefined) Dataset.expect(data);
+    checkOptions("Trainer.evaluate", abortable);
     this.#claim.expect();
     const rows = data ?? this.#setup.source.evalData;
     if (!rows) throw new OptionError("Cannot evaluate without rows: give data, or evalData");
     const date = this.#setup.date ?? undefined;
-    const shape = { ...evaluationShape(this.options), signal, date };
+    const shape = { ...evaluationShape(this.options), signal: abortable.signal, date };
     const result = await tellingKept(this, evaluate(this.model, rows, shape));
     if (!data) await this.#files.appendLoss(this.#evaluations.add(this.step, result));
     return result;
@@ -237,6 +248,7 @@ export class Trainer implements Disposable {
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
   async save(folder: string, options: SaveOptions = {}): Promise<SaveResult> {
+    checkSaving(folder, options);
     this.#claim.expect();
     const { network } = this.#setup;
     return await tellingKept(this, saveNetwork(network, this.model.files, folder, options));

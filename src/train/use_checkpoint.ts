@@ -4,8 +4,11 @@
  * @module
  */
 
+import { checkText } from "../checks.ts";
 import { OptionError } from "../errors.ts";
+import { expectModel } from "../inference/loaded_model.ts";
 import type { Model } from "../inference/model.ts";
+import { expectMethod } from "../methods/registry.ts";
 import type { Method } from "../layers/method.ts";
 import { findCheckpoint, restoreCheckpoint, runFolderOf } from "./checkpoint.ts";
 import { bringBack } from "./folder_order.ts";
@@ -38,6 +41,9 @@ export async function useCheckpoint(
   method: Method,
   folder: string,
 ): Promise<number> {
+  expectModel(model);
+  expectMethod(method);
+  checkText("folder", folder);
   await bringBack(await runFolderOf(folder));
   const checkpoint = await findCheckpoint(folder);
   const { path, state } = checkpoint;

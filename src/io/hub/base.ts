@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkText } from "../../checks.ts";
 import { isAbsolute, join, resolve } from "node:path";
 import { ModelError } from "../../errors.ts";
 import { exists } from "../exists.ts";
@@ -29,6 +30,7 @@ export async function isAdapterFolder(folder: string): Promise<boolean> {
  * @throws {ModelError} if it names nothing that can be found.
  */
 export async function baseOfAdapter(folder: string): Promise<string> {
+  checkText("folder", folder);
   const path = join(folder, ADAPTER_CONFIG_FILE);
   const fields = new JsonFields(await readJson(path), `"${path}"`);
   const base = fields.string("base_model_name_or_path", "");

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkText } from "../../checks.ts";
 import { join } from "node:path";
 import { DataError, HubError } from "../../errors.ts";
 import type { FetchOptions } from "./model.ts";
@@ -26,6 +27,7 @@ const CARD = "README.md";
  * @throws {FileError} if the cache cannot be written.
  */
 export async function fetchData(name: string, options: FetchOptions = {}): Promise<string[]> {
+  checkText("name", name);
   const parsed = parseDataName(name);
   if (parsed === null) {
     throw new HubError(

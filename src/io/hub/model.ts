@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkText } from "../../checks.ts";
 import { HubError, ModelError } from "../../errors.ts";
 import { isJsonObject, parseJson, showJson } from "../json.ts";
 import { ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE } from "../peft.ts";
@@ -64,6 +65,7 @@ const TEMPLATES = /^additional_chat_templates\/[\w.-]+\.jinja$/;
  * ```
  */
 export async function fetchModel(name: string, options: FetchOptions = {}): Promise<string> {
+  checkText("name", name);
   const repo = parseModelName(name);
   if (repo === null) {
     throw new HubError(

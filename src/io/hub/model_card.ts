@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkList, checkNumber, checkObject, checkOneOf, checkText } from "../../checks.ts";
 import { printable } from "../../printable.ts";
 
 /** What a card states. What is left out is not known, and not mentioned. */
@@ -41,8 +42,13 @@ export interface ModelCardFacts {
 
 const PACKAGE = "@falqon/webgpu";
 
-/** Writes a card. */
+/**
+ * Writes a card.
+ *
+ * @throws {OptionError} for facts of another kind.
+ */
 export function modelCard(facts: ModelCardFacts): string {
+  expectFacts(facts);
   const sections = [
     `# ${facts.name.split("/").at(-1)}`,
     introduction(facts),
@@ -51,6 +57,22 @@ export function modelCard(facts: ModelCardFacts): string {
     ...facts.command === undefined ? [] : ["## Command", `\`\`\`sh\n${facts.command}\n\`\`\``],
   ];
   return `${frontMatter(facts)}\n${sections.join("\n\n")}\n`;
+}
+
+function expectFacts(facts: ModelCardFacts): void {
+  checkObject("modelCard", facts);
+  const { data = [], settings = {} } = facts;
+  checkText("name", facts.name);
+  checkOneOf("kind", facts.kind, ["adapter", "model"]);
+  checkList("data", data, "names");
+  for (const name of data) checkText("data", name);
+  checkObject("settings", settings);
+  for (const name of ["base", "baseRevision", "heldOut", "method", "command", "license"] as const) {
+    if (facts[name] !== undefined) checkText(name, facts[name]);
+  }
+  for (const name of ["steps", "lossBefore", "lossAfter", "trainingLoss"] as const) {
+    if (facts[name] !== undefined) checkNumber(name, facts[name], 0);
+  }
 }
 
 /** The fields that the hub reads. */

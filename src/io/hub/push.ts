@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkText } from "../../checks.ts";
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { FileError, HubError } from "../../errors.ts";
@@ -56,6 +57,8 @@ export async function pushModel(
   folder: string,
   options: PushOptions = {},
 ): Promise<PushResult> {
+  checkText("name", name);
+  checkText("folder", folder);
   const repo = parseModelName(name);
   if (repo === null) {
     throw new HubError(

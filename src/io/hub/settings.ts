@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkBoolean, checkNumber, checkOptions, checkText } from "../../checks.ts";
 import { join } from "node:path";
 import { HubError } from "../../errors.ts";
 import { noticeOnConsole } from "../../printable.ts";
@@ -52,10 +53,17 @@ const PUBLIC_HUB = "https://huggingface.co";
  *
  * @throws {HubError} if the token or the address cannot be one, or the address might be another than the
  * one that the token is for.
+ * @throws {OptionError} for options of another kind.
  * @throws {FileError} if nothing that may be read says where the cache is, or the file of the token
  * cannot be read.
  */
 export async function hubSettings(options: HubOptions = {}): Promise<HubSettings> {
+  checkOptions("a hub", options);
+  const { endpoint: given, cacheFolder, offline, retryMs } = options;
+  if (given !== undefined) checkText("endpoint", given);
+  if (cacheFolder !== undefined) checkText("cacheFolder", cacheFolder);
+  if (offline !== undefined) checkBoolean("offline", offline);
+  if (retryMs !== undefined) checkNumber("retryMs", retryMs, 0);
   const onNotice = options.onNotice ?? noticeOnConsole;
   const token = checkToken(options.token ?? variable("HF_TOKEN") ?? await storedToken());
   const endpoint = checkEndpoint(options.endpoint ?? variable("HF_ENDPOINT") ?? PUBLIC_HUB);
@@ -111,7 +119,7 @@ function clientFolder(): string {
 }
 
 function checkToken(token: string | null): string | null {
-  if (token === null || /^hf_[\w.~+/=-]+$/.test(token)) return token;
+  if (token === null || typeof token === "string" && /^hf_[\w.~+/=-]+$/.test(token)) return token;
   throw new HubError(
     'Cannot use the access token for the hub as it is not "hf_" and letters and digits, as those of the ' +
       "hub are: correct HF_TOKEN, or log in again",

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { checkBoolean } from "../../checks.ts";
 import {
   CODE_FORMATS,
   SCALE_GRANULARITIES,
@@ -63,6 +64,7 @@ export function frozenFp8(
 
 /** The same in int8, with or without rotation: see `FalqonOptions.rotation`. */
 export function frozenInt8(rotation = true): Method {
+  checkBoolean("rotation", rotation);
   return falqonMethod("frozen-int8", false, frozenSettings("int8", "row", rotation));
 }
 

@@ -259,6 +259,7 @@ export function frozenSettings(
 ): FalqonSettings {
   checkOneOf("format", format, CODE_FORMATS);
   checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
+  checkOneOf("weightGranularity", weightGranularity, SCALE_GRANULARITIES);
   return {
     format,
     rotation,

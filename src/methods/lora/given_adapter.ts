@@ -5,10 +5,20 @@
  * @module
  */
 
+import { refuseValue } from "../../checks.ts";
 import { ModelError } from "../../errors.ts";
 import type { PeftAdapter } from "../../io/peft.ts";
 import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
 import { outFeaturesOf } from "../../layers/row_order.ts";
+
+/**
+ * Makes sure that something is an adapter.
+ *
+ * @throws {OptionError} if it is none.
+ */
+export function expectAdapterKind(adapter: PeftAdapter): void {
+  if (!(adapter?.tensors instanceof Map)) refuseValue("adapter", adapter, "one of readPeftAdapter");
+}
 
 /**
  * Expects the factors that an adapter has for linear layers of the blocks to be of the shapes of these.

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { checkObject } from "../../checks.ts";
 import type { Method } from "../../layers/method.ts";
 import type { BaseType } from "../../layers/storage/base_weight.ts";
 import { ALPHA, type MethodEntry, type MethodOption, RANK, TARGET_MODULES } from "../entry.ts";
@@ -45,11 +46,13 @@ const NAMES: Readonly<Record<BaseType, string>> = {
  * `lora({ base: "fp8" })`.
  */
 export function fp8Lora(options: AdapterOptions = {}): Method {
+  checkObject("fp8Lora", options);
   return lora({ ...options, base: "fp8" });
 }
 
 /** Low-rank adapters in f16 and frozen int8 weights. `lora({ base: "int8" })`. */
 export function int8Lora(options: AdapterOptions = {}): Method {
+  checkObject("int8Lora", options);
   return lora({ ...options, base: "int8" });
 }
 
@@ -59,6 +62,7 @@ export function int8Lora(options: AdapterOptions = {}): Method {
  * are computed from unrounded values. `lora({ base: "fp8", adapterPrecision: "fp8" })`.
  */
 export function torchaoStyle(options: AdapterOptions = {}): Method {
+  checkObject("torchaoStyle", options);
   return lora({ ...options, base: "fp8", adapterPrecision: "fp8" });
 }
 
@@ -67,6 +71,7 @@ export function torchaoStyle(options: AdapterOptions = {}): Method {
  * to f16 before each product, as bitsandbytes does; adapters in f16. `lora({ base: "nf4" })`.
  */
 export function qlora(options: AdapterOptions = {}): Method {
+  checkObject("qlora", options);
   return lora({ ...options, base: "nf4" });
 }
 

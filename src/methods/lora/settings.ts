@@ -9,6 +9,7 @@ import type { PeftAdapter } from "../../io/peft.ts";
 import type { DenseType } from "../../layers/method.ts";
 import type { Precision } from "../../layers/operand.ts";
 import { BASE_TYPES, type BaseType } from "../../layers/storage/base_weight.ts";
+import { expectAdapterKind } from "./given_adapter.ts";
 import { checkAlpha, checkRank, parseTargets, type Targets } from "../targets.ts";
 
 /** Options of LoRA and all its variants. */
@@ -113,9 +114,7 @@ const ADAPTER_PRECISIONS: Readonly<Record<BaseType, readonly Precision[]>> = {
 export function loraSettings(options: LoraOptions): LoraSettings {
   checkKnown("lora", options, NAMES, { baseType: "base" });
   const { adapter, trainA = true, base = "f32" } = options;
-  if (adapter !== undefined && !(adapter?.tensors instanceof Map)) {
-    refuseValue("adapter", adapter, "one of readPeftAdapter");
-  }
+  if (adapter !== undefined) expectAdapterKind(adapter);
   const { rank = 16, alpha = 16, targetModules } = adapter?.config ?? options;
   checkOneOf("base", base, BASE_TYPES);
   const { adapterPrecision = ADAPTER_PRECISIONS[base][0] } = options;

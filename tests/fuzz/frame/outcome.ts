@@ -33,7 +33,8 @@ export async function tryInput(fuzzing: Fuzzing, input: unknown): Promise<Result
   }
 }
 
-function classify(error: unknown): Result {
+/** What an error is to a user. */
+export function classify(error: unknown): Result {
   if (!(error instanceof Error)) {
     return {
       outcome: "unnamed",
