@@ -11,7 +11,7 @@ const root = new URL("../", import.meta.url).pathname;
 const FLOORS: readonly string[][] = [
   ["printable.ts"],
   ["errors.ts"],
-  ["checks.ts"],
+  ["checks.ts", "garbage.ts"],
   ["numerics"],
   ["gpu", "io"],
   ["kernels", "data"],

@@ -6,6 +6,7 @@
  */
 
 import type { DeviceError } from "../errors.ts";
+import { GarbageCount } from "../garbage.ts";
 import {
   type BufferView,
   ELEMENT_BYTES,
@@ -34,6 +35,12 @@ import type { KernelConstants } from "./template.ts";
 import { defaultTuning, type Tuning } from "./tuning.ts";
 
 export type { DeviceOptions, Provider };
+
+/**
+ * Command encoders that may wait to be collected. Each leaves its passes and its command buffer as well: about
+ * 2 KB natively on a CPU's driver, more on others.
+ */
+export const MOST_ENCODERS = 2048;
 
 /** Opens the machine's GPU: `requestDevice` of public_device.ts, with all that kernels need. */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
@@ -67,6 +74,7 @@ export class Device extends BufferOwner implements Disposable, AsyncDisposable {
   tuning: Tuning;
   readonly #kernels: KernelCache;
   readonly #health: DeviceHealth;
+  readonly #garbage = new GarbageCount(MOST_ENCODERS);
   #givenLimit = Infinity;
 
   /** Takes ownership of a device: frees it, and handles its errors. */
@@ -234,6 +242,17 @@ export class Device extends BufferOwner implements Disposable, AsyncDisposable {
 
   #throttled<T>(promise: Promise<T>): Promise<T> {
     return this.provider === "dawn" ? throttledWait(promise) : promise;
+  }
+
+  /** A command encoder, which is garbage when its commands are submitted. */
+  createCommandEncoder(): GPUCommandEncoder {
+    this.#garbage.add();
+    return this.gpu.createCommandEncoder();
+  }
+
+  /** Has the encoders of earlier work collected, if there are many. */
+  collectGarbage(): void {
+    this.#garbage.collectIfDue();
   }
 
   /**

@@ -32,12 +32,12 @@ export async function profileItems(
     GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
     "timestamps",
   );
-  let encoder = gpu.createCommandEncoder();
+  let encoder = device.createCommandEncoder();
   let pending: number[] = []; // indices of the dispatches that the query set holds
   const flush = async () => {
     if (pending.length > 0) encoder.resolveQuerySet(querySet, 0, 2 * pending.length, resolved, 0);
     gpu.queue.submit([encoder.finish()]);
-    encoder = gpu.createCommandEncoder();
+    encoder = device.createCommandEncoder();
     const view = { buffer: resolved, offset: 0, size: 16 * pending.length };
     const stamps = new BigUint64Array(await device.read(view));
     pending.forEach((index, i) =>

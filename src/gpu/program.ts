@@ -217,7 +217,7 @@ export class Program implements Disposable {
   async prepareAndRun(): Promise<this> {
     if (this.device.compilesAside) await this.compile();
     this.#allocate();
-    await submitWhileCompiling(this.device.gpu, this.#items);
+    await submitWhileCompiling(this.device, this.#items);
     return this;
   }
 
@@ -228,7 +228,7 @@ export class Program implements Disposable {
 
   /** Submits all recorded work once. */
   run(): void {
-    submitItems(this.device.gpu, this.#items);
+    submitItems(this.device, this.#items);
   }
 
   /**

@@ -12,6 +12,9 @@ export interface ReadableDevice {
   readonly gpu: GPUDevice;
   createBuffer(size: number, usage: GPUBufferUsageFlags, label: string): GPUBuffer;
   free(buffer: GPUBuffer): void;
+  createCommandEncoder(): GPUCommandEncoder;
+  /** Called after a round trip: has the garbage of earlier work collected, if there is much. */
+  collectGarbage(): void;
   /** Throws if GPU work failed. */
   check(): void;
   wait<T>(begin: () => Promise<T>): Promise<T>;
@@ -38,7 +41,7 @@ export async function readBack(
   const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
   const staging = device.createBuffer(total, usage, "read-back staging");
   try {
-    const encoder = device.gpu.createCommandEncoder();
+    const encoder = device.createCommandEncoder();
     views.forEach((view, i) => {
       if (view.size) {
         encoder.copyBufferToBuffer(view.buffer, view.offset, staging, starts[i], view.size);
@@ -58,5 +61,6 @@ export async function readBack(
     );
   } finally {
     device.free(staging);
+    device.collectGarbage();
   }
 }

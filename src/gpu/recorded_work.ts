@@ -79,11 +79,17 @@ export function encodeItems(encoder: GPUCommandEncoder, items: Iterable<Recorded
   pass?.end();
 }
 
+/** What submitting needs of a device. */
+export interface SubmittingDevice {
+  readonly gpu: GPUDevice;
+  createCommandEncoder(): GPUCommandEncoder;
+}
+
 /** Submits all items once. */
-export function submitItems(gpu: GPUDevice, items: Iterable<RecordedItem>): void {
-  const encoder = gpu.createCommandEncoder();
+export function submitItems(device: SubmittingDevice, items: Iterable<RecordedItem>): void {
+  const encoder = device.createCommandEncoder();
   encodeItems(encoder, items);
-  gpu.queue.submit([encoder.finish()]);
+  device.gpu.queue.submit([encoder.finish()]);
 }
 
 /**
@@ -91,19 +97,19 @@ export function submitItems(gpu: GPUDevice, items: Iterable<RecordedItem>): void
  * meanwhile.
  */
 export async function submitWhileCompiling(
-  gpu: GPUDevice,
+  device: SubmittingDevice,
   items: Iterable<RecordedItem>,
 ): Promise<void> {
   let ready: RecordedItem[] = [];
   for (const item of items) {
     if (item.kind === "dispatch" && !item.kernel.isCompiled) {
-      if (ready.length > 0) submitItems(gpu, ready);
+      if (ready.length > 0) submitItems(device, ready);
       ready = [];
       await item.kernel.compile();
     }
     ready.push(item);
   }
-  submitItems(gpu, ready);
+  submitItems(device, ready);
 }
 
 /** Encodes a dispatch into a pass. */
