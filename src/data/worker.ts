@@ -5,6 +5,7 @@
  * @module
  */
 
+import { GarbageCount } from "../garbage.ts";
 import { Tokenizer } from "../io/tokenizer.ts";
 import { Dataset } from "./dataset.ts";
 import { DirectLoader } from "./direct_loader.ts";
@@ -15,6 +16,9 @@ interface WorkerScope {
   onmessage: (event: MessageEvent<WorkerRequest>) => void;
   postMessage(reply: WorkerReply, transfer?: Transferable[]): void;
 }
+
+/** Batches after which the rows behind them are collected: V8 itself waits until they are several times what lives. */
+const MOST_BATCHES = 1024;
 
 const scope = globalThis as unknown as WorkerScope;
 let credits = 0;
@@ -27,6 +31,7 @@ async function run(request: WorkerRequest & { kind: "begin" }): Promise<void> {
     const tokenizer = place === null ? null : await Tokenizer.load(place.folder, place.options);
     const dataset = Dataset.fromDescriptor(request.dataset);
     const loader = new DirectLoader(dataset, tokenizer, request.options);
+    const garbage = new GarbageCount(MOST_BATCHES);
     for await (const batch of loader.batches(request.from)) {
       while (credits === 0) await new Promise<void>((resolve) => creditArrived = resolve);
       credits--;
@@ -37,6 +42,8 @@ async function run(request: WorkerRequest & { kind: "begin" }): Promise<void> {
         batch.documentStart.buffer,
         batch.documentEnd.buffer,
       ]);
+      garbage.add();
+      garbage.collectIfDue();
     }
     scope.postMessage({ kind: "end", statistics: loader.statistics });
   } catch (error) {
