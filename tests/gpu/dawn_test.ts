@@ -8,7 +8,7 @@ import {
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { DeviceError, DeviceLostError, OptionError } from "../../src/errors.ts";
-import { throttledWait } from "../../src/gpu/throttled_polling.ts";
+import { EAGER, throttledWait } from "../../src/gpu/throttled_polling.ts";
 import { loadDawn } from "../../src/gpu/dawn.ts";
 import { Device, type Provider, requestDevice } from "../../src/gpu/device.ts";
 import { Kernel } from "../../src/gpu/kernel.ts";
@@ -332,4 +332,25 @@ Deno.test({
       "Cannot continue as the GPU has no memory left, with 1073741824 bytes in buffers of";
     await assertRejects(() => device.finish(), DeviceError, words);
   },
+});
+
+Deno.test("a wait for Dawn polls often at first, then by timers of a millisecond", async () => {
+  const { setTimeout } = globalThis;
+  const delays: number[] = [];
+  const end = Promise.withResolvers<void>();
+  const wait = throttledWait(end.promise);
+  try {
+    globalThis.setTimeout = ((callback: () => void, ms: number) => {
+      delays.push(ms);
+      return setTimeout(callback, ms);
+    }) as typeof setTimeout;
+    for (let poll = 0; poll < EAGER + 20; poll++) {
+      await new Promise<void>((resolve) => globalThis.setImmediate(() => resolve()));
+    }
+  } finally {
+    globalThis.setTimeout = setTimeout;
+    end.resolve();
+    await wait;
+  }
+  assertEquals(delays, Array(20).fill(1));
 });
