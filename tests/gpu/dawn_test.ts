@@ -334,23 +334,28 @@ Deno.test({
   },
 });
 
-Deno.test("a wait for Dawn polls often at first, then by timers of a millisecond", async () => {
+Deno.test("a wait for Dawn polls often at first, then by timers, seldom in a long one", async () => {
   const { setTimeout } = globalThis;
+  const { now } = performance;
   const delays: number[] = [];
   const end = Promise.withResolvers<void>();
+  let time = 0;
+  performance.now = () => time;
   const wait = throttledWait(end.promise);
+  const poll = () => new Promise<void>((resolve) => globalThis.setImmediate(() => resolve()));
   try {
     globalThis.setTimeout = ((callback: () => void, ms: number) => {
       delays.push(ms);
       return setTimeout(callback, ms);
     }) as typeof setTimeout;
-    for (let poll = 0; poll < EAGER + 20; poll++) {
-      await new Promise<void>((resolve) => globalThis.setImmediate(() => resolve()));
-    }
+    for (let i = 0; i < EAGER; i++) await poll();
+    assertEquals(delays, []);
+    for (time of [1, 20, 150, 250, 700, 900, 60_000]) await poll();
   } finally {
     globalThis.setTimeout = setTimeout;
+    performance.now = now;
     end.resolve();
     await wait;
   }
-  assertEquals(delays, Array(20).fill(1));
+  assertEquals(delays, [1, 1, 1, 2, 7, 8, 8]);
 });
