@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { LOG_FILE } from "../../src/train/log.ts";
 
 /** The folder of the repository. */
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
@@ -48,16 +49,36 @@ export async function deno(
   return { code, hung, stderr: new TextDecoder().decode(stderr) };
 }
 
-/** What a run computed: the losses of its log by step, and its model, as one text to compare. */
+/**
+ * What a run computed, as one text to compare: the lines of its log but for their times, and its model.
+ */
 export async function resultOf(output: string): Promise<string> {
-  const log = await Deno.readTextFile(join(output, "training_log.jsonl"));
-  const losses = log.trim().split("\n").map((line) => {
-    const { step, loss, evalLoss } = JSON.parse(line);
-    return `${step} ${loss ?? ""} ${evalLoss ?? ""}`;
+  const log = await Deno.readTextFile(join(output, LOG_FILE));
+  const lines = log.trim().split("\n").map((line) => {
+    const { tokensPerSecond: _, waitMs: __, ...rest } = JSON.parse(line);
+    return JSON.stringify(rest);
   });
   const model = await Deno.readFile(join(output, "model.safetensors"));
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", model));
-  return [...losses, digest.toHex()].join("\n");
+  return [...lines, digest.toHex()].join("\n");
+}
+
+/** Bytes at the end of a log that have its last line. */
+const TAIL = 1 << 16;
+
+/** The last step in the log of a run, whose other lines are not read; 0 if there is none. */
+export async function lastStep(output: string): Promise<number> {
+  try {
+    using file = await Deno.open(join(output, LOG_FILE));
+    const { size } = await file.stat();
+    await file.seek(Math.max(0, size - TAIL), Deno.SeekMode.Start);
+    const tail = await new Response(file.readable).text();
+    const steps = [...tail.matchAll(/^\{"step":(\d+),.*\}$/gm)];
+    return Number(steps.at(-1)?.[1] ?? 0);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
+    throw error;
+  }
 }
 
 /** Hidden and half-written names in a run's folder. */

@@ -1,57 +1,84 @@
 /**
- * A long run, watched: its memory stays flat, and a run of the same length cut into pieces by kills has the same losses
- * and the same model, bit for bit.
+ * A long run, watched: its memory stays flat, and a run of the same length cut into pieces by kills has the same log but
+ * for its times, and the same model, bit for bit.
  *
- *     deno run -A scripts/trouble/soak.ts [--steps 1000] [--pieces 5] [--provider native|dawn] [-- FLAGS OF train]
+ *     deno run -A scripts/trouble/soak.ts [--steps 1000 | --minutes 8] [--pieces 5] [--provider native|dawn]
+ *       [--growth MIB] [-- FLAGS OF train]
  *
- * By default it trains the tiny model. Memory is read a hundred times: of the process from /proc, and of the GPU by
- * `nvidia-smi` where there is one. It is flat if the last third of the run has at most 5 % more than the second.
+ * By default it trains the tiny model. With `--minutes` a short run tells the pace first, and the whole run makes as many
+ * steps as should take so long; the pieces make as many again, so all takes a little more than twice the minutes. With
+ * `--pieces 0` there is the whole run alone.
+ *
+ * Memory is told in pots (`watched.ts`), of the GPU by `nvidia-smi` where there is one. What is resident may grow by
+ * `--growth` MiB per 1,000 steps in the second half, and by what waits to be collected ({@linkcode GARBAGE}).
  *
  * @module
  */
 
 import { parseArgs } from "@std/cli/parse-args";
+import { TextLineStream } from "@std/streams/text-line-stream";
 import { join } from "node:path";
-import { commandLine, resultOf, ROOT } from "./run.ts";
+import { growthOf, type Point } from "./growth.ts";
+import { lastStep, resultOf, ROOT } from "./run.ts";
+import type { Pots } from "./watched.ts";
+
+const MIB = 2 ** 20;
+/**
+ * MiB per 1,000 steps that nobody can mend here. With Dawn, Deno frees neither 50 bytes of each object nor 33 of each
+ * look for the end of a wait: some 0.9 KB per step of 7 ms.
+ */
+const GROWTH: Readonly<Record<string, number>> = { native: 0.25, dawn: 1.25 };
+/** MiB that two moments may differ by as one is just before a collection of garbage and the other behind it. */
+const GARBAGE = 24;
+/** MiB that the GPU's memory may grow by, whatever the number of steps. */
+const GPU_GROWTH = 2;
+/** Milliseconds between two looks at the memory, and at the log of a run that is to be killed. */
+const [LOOK, POLL] = [1000, 200];
+/** Steps of the run that tells the pace, and those of them that compile kernels. */
+const [PACE_STEPS, COMPILING] = [300, 100];
+/** Lines about the memory of the whole run. */
+const LINES = 20;
 
 const dashes = Deno.args.indexOf("--");
-const own = dashes === -1 ? Deno.args : Deno.args.slice(0, dashes);
-const flags = parseArgs(own, {
-  string: ["provider", "steps", "pieces"],
-  default: { provider: "native", steps: "1000", pieces: "5" },
+const flags = parseArgs(dashes === -1 ? Deno.args : Deno.args.slice(0, dashes), {
+  string: ["provider", "steps", "minutes", "pieces", "growth"],
+  default: { provider: "native", pieces: "5" },
+  unknown: (word) => {
+    throw new Error(`There is no ${word}: flags of train stand behind --`);
+  },
 });
-const pieces = Number(flags.pieces);
 const given = dashes === -1 ? [] : Deno.args.slice(dashes + 1);
 const words = given.length > 0 ? given : [
   ...["--model", join(ROOT, "examples/tiny/model")],
   ...["--data", join(ROOT, "examples/tiny/instructions_train.jsonl")],
   ...["--batch-size", "4", "--sequence-length", "64", "--rank", "8", "--save-every", "20"],
 ];
-const folder = await Deno.makeTempDir();
 
-/** Memory of a process in MiB: resident, and on the GPU, null where nobody tells. */
-interface Sample {
-  resident: number;
+/** Memory after a step, in bytes. */
+interface Sample extends Pots {
+  step: number;
+  /** Of the process on the GPU. */
   gpu: number | null;
 }
 
-async function sample(pid: number): Promise<Sample> {
-  const status = await Deno.readTextFile(`/proc/${pid}/status`);
-  const resident = Number(/VmRSS:\s*(\d+) kB/.exec(status)?.[1] ?? 0) / 1024;
-  const query = ["--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"];
-  const output = await new Deno.Command("nvidia-smi", { args: query }).output().catch(() => null);
-  const lines = output === null ? [] : new TextDecoder().decode(output.stdout).split("\n");
-  const rows = lines.map((line) => line.split(",").map(Number)).filter(([of]) => of === pid);
-  return {
-    resident,
-    gpu: rows.length === 0 ? null : rows.reduce((sum, [, used]) => sum + used, 0),
-  };
+/** A number that a flag gives. */
+function numberOf(name: "steps" | "minutes" | "pieces" | "growth", least: number): number {
+  const value = Number(flags[name]);
+  if (Number.isFinite(value) && value >= least) return value;
+  throw new Error(`Cannot use --${name} ${flags[name]}: give a number from ${least}`);
 }
 
-/** Steps in the log of a run. */
-async function stepsOf(output: string): Promise<number> {
-  const text = await Deno.readTextFile(join(output, "training_log.jsonl")).catch(() => "");
-  return text.split("\n").filter((line) => line.includes('"loss"')).length;
+async function gpuBytes(pid: number): Promise<number | null> {
+  const args = ["--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"];
+  try {
+    const { stdout } = await new Deno.Command("nvidia-smi", { args }).output();
+    const lines = new TextDecoder().decode(stdout).split("\n");
+    const rows = lines.map((line) => line.split(",").map(Number)).filter(([of]) => of === pid);
+    return rows.length === 0 ? null : MIB * rows.reduce((sum, [, used]) => sum + used, 0);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null; // no GPU of NVIDIA's
+    throw error;
+  }
 }
 
 async function hasCheckpoint(output: string): Promise<boolean> {
@@ -59,84 +86,174 @@ async function hasCheckpoint(output: string): Promise<boolean> {
   return names.some(({ name }) => name.startsWith("checkpoint-"));
 }
 
-/** Trains until the end, or until so many steps are logged, and kills it then. */
-async function train(
-  output: string,
-  until: number,
-  samples: Sample[],
-): Promise<{ code: number; seconds: number }> {
-  const begun = performance.now();
-  const isStarted = await hasCheckpoint(output);
-  const start = [
-    ...words,
-    "--steps",
-    flags.steps,
-    "--output-dir",
-    output,
-    "--provider",
-    flags.provider,
-  ];
+/** What a run is told and tells. */
+interface Watch {
+  /** The run is killed when so many steps are logged. Default: never. */
+  until?: number;
+  /** Is given the memory. */
+  onSample?: (sample: Sample) => void;
+  /** Is given a step of the log, as soon as it is seen. */
+  onStep?: (step: number) => void;
+}
+
+/** Trains to the end, or goes on with what is in the folder; an error if it fails without being killed. */
+async function train(output: string, steps: number, watch: Watch): Promise<void> {
+  const { until = Infinity, onSample, onStep } = watch;
+  const begin = [...words, "--steps", `${steps}`, "--provider", flags.provider];
+  const start = [...begin, "--output-dir", output, "--overwrite"];
+  const going = ["--resume-from", output];
   const child = new Deno.Command(Deno.execPath(), {
-    args: commandLine([
-      "train",
-      ...isStarted ? ["--resume-from", output] : [...start, "--overwrite"],
-    ]),
-    env: { DENO_WEBGPU_BACKEND: "vulkan" },
+    args: [
+      ...["run", "-A", "--no-lock", "--no-check", join(ROOT, "scripts/trouble/watched.ts")],
+      ...[`${LOOK}`, "train", ...await hasCheckpoint(output) ? going : start],
+    ],
+    env: { DENO_WEBGPU_BACKEND: "vulkan", XDG_RUNTIME_DIR: "/tmp" },
     stdin: "null",
-    stdout: "null",
-    stderr: "null",
+    stdout: "piped",
+    stderr: "piped",
   }).spawn();
-  let seen = 0;
-  let killed = false;
+  let [killed, ended] = [false, false];
   const timer = setInterval(async () => {
-    const step = await stepsOf(output);
-    if (step >= until && !killed) {
-      killed = true;
-      child.kill("SIGKILL");
+    const step = await lastStep(output);
+    onStep?.(step);
+    if (step < until || killed || ended) return;
+    killed = true;
+    child.kill("SIGKILL");
+  }, POLL);
+  try {
+    const errors = lastLine(child.stderr);
+    for await (const line of linesOf(child.stdout)) {
+      const step = line.startsWith("{") ? await lastStep(output) : 0;
+      if (step > 0) onSample?.({ step, gpu: await gpuBytes(child.pid), ...JSON.parse(line) });
     }
-    if (step - seen < Number(flags.steps) / 100) return;
-    seen = step;
-    samples.push(await sample(child.pid).catch(() => ({ resident: 0, gpu: null })));
-  }, 200);
-  const { code } = await child.status;
-  clearInterval(timer);
-  return { code, seconds: (performance.now() - begun) / 1000 };
+    const { code } = await child.status;
+    ended = true;
+    if (code !== 0 && !killed) {
+      throw new Error(`The run ended with exit code ${code}: ${await errors}`);
+    }
+  } finally {
+    clearInterval(timer);
+    if (!ended) child.kill("SIGKILL");
+  }
 }
 
-const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
-const third = <T>(list: T[], i: number) =>
-  list.slice(Math.floor(i * list.length / 3), Math.floor((i + 1) * list.length / 3));
+function linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): ReadableStream<string> {
+  return stream.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
+}
 
-const [whole, cut] = [join(folder, "whole"), join(folder, "cut")];
-const samples: Sample[] = [];
-const { code, seconds } = await train(whole, Infinity, samples);
-if (code !== 0) throw new Error(`The run ended with exit code ${code}`);
-console.log(`${flags.steps} steps in ${seconds.toFixed(0)} s, memory read ${samples.length} times`);
-let failed = false;
-for (const kind of ["resident", "gpu"] as const) {
-  const values = samples.map((it) => it[kind]).filter((value) =>
-    value !== null && value > 0
-  ) as number[];
-  if (values.length < 6) continue;
-  const [second, last] = [1, 2].map((i) => mean(third(values, i)));
-  const isFlat = last <= 1.05 * second;
-  failed ||= !isFlat;
-  const numbers = `${second.toFixed(0)} MiB in the second third, ${last.toFixed(0)} in the last, ${
-    Math.max(...values).toFixed(0)
-  } at most`;
-  console.log(`${kind}: ${numbers}: ${isFlat ? "flat" : "GROWS"}`);
+async function lastLine(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
+  let last = "";
+  for await (const line of linesOf(stream)) last = line;
+  return last;
 }
-for (let piece = 1; piece <= pieces; piece++) {
-  // The kills are spread over the run, each somewhere between two checkpoints.
-  const until = piece === pieces
-    ? Infinity
-    : Math.floor(piece * Number(flags.steps) / pieces) + piece;
-  const { code } = await train(cut, until, []);
-  console.log(`piece ${piece}: ${await stepsOf(cut)} steps logged, exit code ${code}`);
+
+/** The steps that take so many minutes. */
+async function stepsIn(minutes: number, output: string): Promise<number> {
+  let first: { step: number; time: number } | null = null;
+  let pace = 0;
+  await train(output, PACE_STEPS, {
+    onStep: (step) => {
+      if (step < COMPILING) return;
+      const time = performance.now();
+      first ??= { step, time };
+      if (step > first.step && step < PACE_STEPS) pace = (step - first.step) / (time - first.time);
+    },
+  });
+  if (pace === 0) throw new Error(`No pace was seen in ${PACE_STEPS} steps: give --steps`);
+  return Math.max(PACE_STEPS, 100 * Math.round(pace * minutes * 60_000 / 100));
 }
-const same = await resultOf(cut) === await resultOf(whole);
-console.log(
-  same ? "losses and model of the pieces: the same bits" : "losses or model of the pieces DIFFER",
-);
-await Deno.remove(folder, { recursive: true });
-Deno.exit(failed || !same ? 1 : 0);
+
+const POTS = ["resident", "heap", "external", "worker", "native", "gpu"] as const;
+
+function shown(sample: Sample): string {
+  const parts = POTS.flatMap((pot) =>
+    sample[pot] === null ? [] : [`${pot} ${(sample[pot] / MIB).toFixed(1)}`]
+  );
+  return `step ${sample.step}: ${parts.join(", ")} MiB`;
+}
+
+/** Says how each pot grew. */
+function judge(samples: readonly Sample[], growth: number): boolean {
+  let flat = true;
+  for (const pot of POTS) {
+    const points = samples.filter((it) => it[pot] !== null)
+      .map((it): Point => [it.step, it[pot]! / MIB]);
+    const allowed = pot === "gpu"
+      ? { perThousand: 0, once: GPU_GROWTH }
+      : { perThousand: growth, once: GARBAGE };
+    const found = growthOf(points, allowed);
+    if (found === null) {
+      console.log(`${pot}: read ${points.length} times, too seldom to say anything`);
+      continue;
+    }
+    // The others are in what is resident, or were and are free for what comes.
+    const counts = pot === "resident" || pot === "gpu";
+    if (counts && !found.isFlat) flat = false;
+    const verdict = counts ? found.isFlat ? ": flat" : ": GROWS" : "";
+    const bound = counts
+      ? `, allowed are ${allowed.perThousand} and ${allowed.once} MiB of garbage`
+      : "";
+    console.log(
+      `${pot}: ${
+        found.perThousand.toFixed(3)
+      } MiB per 1,000 steps in the last ${found.steps} steps${bound}${verdict}`,
+    );
+  }
+  return flat;
+}
+
+const seconds = (since: number) => `${((performance.now() - since) / 1000).toFixed(0)} s`;
+
+async function soak(folder: string): Promise<boolean> {
+  const pieces = numberOf("pieces", 0);
+  const growth = flags.growth === undefined ? GROWTH[flags.provider] : numberOf("growth", 0);
+  if (growth === undefined) {
+    throw new Error(`Cannot use --provider ${flags.provider}: give native or dawn`);
+  }
+  if (flags.steps !== undefined && flags.minutes !== undefined) {
+    throw new Error(
+      "Cannot use --steps and --minutes together as each says how long it takes: give one",
+    );
+  }
+  let steps = flags.steps === undefined ? 1000 : numberOf("steps", 1);
+  if (flags.minutes !== undefined) {
+    const minutes = numberOf("minutes", 0.1);
+    steps = await stepsIn(minutes, join(folder, "pace"));
+    console.log(
+      `${steps} steps should take ${minutes} minutes` +
+        (pieces > 0 ? `, and as many in ${pieces} pieces the same again` : ""),
+    );
+  }
+  const [whole, cut] = [join(folder, "whole"), join(folder, "cut")];
+  const samples: Sample[] = [];
+  const begun = performance.now();
+  let told = 0;
+  await train(whole, steps, {
+    onSample: (sample) => {
+      samples.push(sample);
+      if (sample.step < told * steps / LINES) return;
+      told = Math.floor(LINES * sample.step / steps) + 1;
+      console.log(shown(sample));
+    },
+  });
+  console.log(`${steps} steps in ${seconds(begun)}, memory read ${samples.length} times`);
+  const flat = judge(samples, growth);
+  if (pieces === 0) return flat;
+  const again = performance.now();
+  for (let piece = 1; piece <= pieces; piece++) {
+    // The kills are spread over the run, each somewhere between two checkpoints.
+    const until = piece === pieces ? Infinity : Math.floor(piece * steps / pieces) + piece;
+    await train(cut, steps, { until });
+    console.log(`piece ${piece}: ${await lastStep(cut)} steps logged, after ${seconds(again)}`);
+  }
+  const same = await resultOf(cut) === await resultOf(whole);
+  console.log(`log and model of the pieces ${same ? "have the same bits" : "DIFFER"}`);
+  return flat && same;
+}
+
+const folder = await Deno.makeTempDir();
+try {
+  if (!await soak(folder)) Deno.exitCode = 1;
+} finally {
+  await Deno.remove(folder, { recursive: true });
+}
