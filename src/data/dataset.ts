@@ -5,8 +5,7 @@
  */
 
 import { checkInteger, checkText, refuseKind } from "../checks.ts";
-import { DataError, OptionError } from "../errors.ts";
-import { parseJson } from "../io/json.ts";
+import { OptionError } from "../errors.ts";
 import { hash32 } from "../numerics/random.ts";
 import type { DataFile } from "./bytes.ts";
 import {
@@ -19,7 +18,7 @@ import {
   type SplitSide,
 } from "./dataset_options.ts";
 import { type FileGroup, readGroups, timesRead } from "./file_mix.ts";
-import { recognise } from "./row_format.ts";
+import { parseRow } from "./parse_row.ts";
 import { iterateRows, type RowIterable } from "./row_objects.ts";
 import { findFiles, pathOfUrl, STANDARD_INPUT } from "./sources.ts";
 import type { Example, RawRow } from "./types.ts";
@@ -269,18 +268,8 @@ export class Dataset {
    * @internal
    */
   parse(row: RawRow, onUnused?: (columns: string[]) => void): Example {
-    const where = this.locate(row);
     const { columns = {} } = this.#options;
-    if (row.value !== undefined) return recognise(row.value, columns, where, { onUnused });
-    if (row.problem !== undefined) throw new DataError(`Cannot read ${where}: ${row.problem}`);
-    if (row.text === null) {
-      throw new DataError(`Cannot read ${where}: it is not valid UTF-8; convert the file to UTF-8`);
-    }
-    if (row.kind === "text") {
-      return { kind: "text", text: row.text.trim().replaceAll("\r\n", "\n") };
-    }
-    const table = row.kind === "table";
-    return recognise(parseRow(row.text, where), columns, where, { table, onUnused });
+    return parseRow(row, columns, this.locate(row), onUnused);
   }
 
   /**
@@ -307,16 +296,4 @@ export class Dataset {
 
 function oneFile(path: string): FileGroup[] {
   return [{ files: [{ path, name: path }], weight: 1 }];
-}
-
-function parseRow(text: string, where: string): unknown {
-  try {
-    return parseJson(text);
-  } catch (error) {
-    // V8 appends a line and a column, counted from the start of the row.
-    const reason = (error as Error).message.replace(/ \(line \d+ column \d+\)$/, "");
-    throw new DataError(
-      `Cannot read ${where}: it is not valid JSON (${reason}); correct the row or skip bad rows`,
-    );
-  }
 }

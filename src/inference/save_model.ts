@@ -13,7 +13,7 @@ import { ADAPTER_CONFIG_FILE, writePeftAdapter } from "../io/peft.ts";
 import { expectFinite } from "../io/finite.ts";
 import type { TensorSource } from "../io/safetensors.ts";
 import { writeWeights } from "../io/weights_writer.ts";
-import type { SavedAdapter, SavedModel } from "../layers/method.ts";
+import type { SavedAdapter, SavedModel } from "../layers/saved.ts";
 import type { Network } from "../model/network.ts";
 import { quantizationBlock } from "../model/quantization_config.ts";
 import { transformConfig } from "../model/transform_config.ts";

@@ -13,12 +13,10 @@ import type { StepState } from "../gpu/step_state.ts";
 import type { Quantized, QuantizedGradient } from "../kernels/rows/quantize.ts";
 import type { TensorChanges } from "./tensor_changes.ts";
 import type { WeightSource } from "./weight_source.ts";
-import type { FloatDType } from "../io/dtype.ts";
-import type { PeftAdapter, PeftConfig } from "../io/peft.ts";
-import type { CodeFormat, ScaleGranularity } from "../numerics/formats.ts";
 import type { DenseTable, DenseType, DenseWeight } from "./dense_weight.ts";
 import type { LinearSpec } from "./linear_spec.ts";
 import type { Parameters } from "./parameters.ts";
+import type { SavedAdapter, SavedModel, StoredPart } from "./saved.ts";
 
 export type { DenseTable, DenseType, DenseWeight };
 
@@ -149,33 +147,6 @@ export interface UpdateMetrics {
   clamps: number;
 }
 
-/** A network that is saved as a whole model. */
-export interface SavedModel {
-  kind: "model";
-  /** Storage of embedding, norms and lm_head. */
-  dtype: FloatDType;
-  /** The linear layers as codes; null where they are stored as `dtype`. */
-  codes: SavedCodes | null;
-}
-
-/** How linear layers are stored as codes. */
-export interface SavedCodes {
-  /** The format, also of the activations when the model runs. */
-  format: CodeFormat;
-  /** What shares a scale. */
-  granularity: ScaleGranularity;
-}
-
-/** A network that is saved as a PEFT adapter. */
-export interface SavedAdapter {
-  kind: "adapter";
-  config: PeftConfig;
-  /** Reads the adapters by module. */
-  tensors(): Promise<PeftAdapter["tensors"]>;
-  /** What a given adapter had besides, unchanged. */
-  others?: PeftAdapter["others"];
-}
-
 /** Operands of {@linkcode Linear.forward}. At least one of `input` and `codes` is given. */
 export interface LinearForward {
   /**
@@ -217,16 +188,6 @@ export interface LinearBackward {
    * where nothing below is trained.
    */
   dInput: Matrix | null;
-}
-
-/** A part of a linear layer as tensors of a quantised model's file. */
-export interface StoredPart {
-  /** `X.weight` [outFeatures, inFeatures] */
-  codes: Uint8Array<ArrayBuffer>;
-  /**
-   * `X.weight_scale`, f32 [outFeatures]: the value of a code is `decode(code) · scale`.
-   */
-  scales: Float32Array<ArrayBuffer>;
 }
 
 /** A merged linear layer under a method. */

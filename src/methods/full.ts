@@ -21,8 +21,8 @@ import type {
   LinearForward,
   Method,
   MethodContext,
-  SavedModel,
 } from "../layers/method.ts";
+import type { SavedModel } from "../layers/saved.ts";
 import type { MethodEntry } from "./entry.ts";
 import { loadMerged, readPart } from "../layers/load.ts";
 

@@ -6,7 +6,7 @@
 
 import { rotatesF16 } from "../kernels/attention/rope.ts";
 import type { Linear } from "../layers/method.ts";
-import type { ActivationTypes } from "./activations.ts";
+import type { ActivationTypes } from "./activation_plan.ts";
 import type { Block } from "./block.ts";
 import { qkvColumns } from "./block_specs.ts";
 import type { AttentionPlan } from "./plan.ts";

@@ -35,7 +35,7 @@ import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { scale } from "../kernels/rows/scale.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { DenseWeight, Linear } from "../layers/method.ts";
-import type { ActivationName } from "./activations.ts";
+import type { ActivationName } from "./activation_plan.ts";
 import {
   type BranchEnd,
   branchGradient,

@@ -11,7 +11,7 @@ import { attentionBackward, attentionForward } from "../kernels/attention/attent
 import { outputGate, outputGateBackward } from "../kernels/attention/output_gate.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
 import type { Linear, LinearBackward } from "../layers/method.ts";
-import type { ActivationName } from "./activations.ts";
+import type { ActivationName } from "./activation_plan.ts";
 import {
   anglesOf,
   attentionInputGradients,

@@ -23,7 +23,7 @@ import { Parameters } from "../layers/parameters.ts";
 import { FrozenDense } from "../layers/storage/frozen_dense.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
-import type { ActivationMode } from "./activations.ts";
+import type { ActivationMode } from "./activation_plan.ts";
 import { changedModel } from "./changed_model.ts";
 import type { Block } from "./block.ts";
 import { attendToPass, type Pass } from "./mixer.ts";

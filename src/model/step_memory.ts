@@ -7,7 +7,8 @@
 
 import type { Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { type ActivationMode, Activations, type ActivationTypes } from "./activations.ts";
+import { Activations } from "./activations.ts";
+import type { ActivationMode, ActivationTypes } from "./activation_plan.ts";
 import type { ModelConfig } from "./config.ts";
 import { allocateTokens, freeTokens, type TokenBuffers } from "./token_buffers.ts";
 

@@ -23,7 +23,7 @@ import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { DenseTable, DenseWeight, Linear } from "../layers/method.ts";
 import type { LinearSpec } from "../layers/linear_spec.ts";
-import type { ActivationName } from "./activations.ts";
+import type { ActivationName } from "./activation_plan.ts";
 import { singleSpec } from "./block_specs.ts";
 import {
   type BranchEnd,

@@ -13,7 +13,7 @@ import { expectTrains } from "../methods/registry.ts";
 import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
 import type { SizedBuffer } from "../gpu/too_large.ts";
 import { activationTypes } from "../model/activation_types.ts";
-import { activationBytes, planActivations } from "../model/activations.ts";
+import { activationBytes, planActivations } from "../model/activation_plan.ts";
 import { firstOfEachKind, type ModelConfig } from "../model/config.ts";
 import { Network } from "../model/network.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";

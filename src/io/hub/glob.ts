@@ -8,7 +8,7 @@
 
 import { matchesAll } from "../patterns/matcher.ts";
 import type { Has } from "../patterns/sets.ts";
-import type { Pattern } from "../patterns/syntax.ts";
+import type { Pattern } from "../patterns/pattern.ts";
 
 /** The most characters of a pattern: no published card has one of a quarter of that. */
 const LONGEST = 512;

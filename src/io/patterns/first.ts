@@ -5,7 +5,7 @@
  */
 
 import type { Has } from "./sets.ts";
-import type { Pattern } from "./syntax.ts";
+import type { Pattern } from "./pattern.ts";
 
 /** The characters of the shortest text that a part matches. */
 export function shortestOf(pattern: Pattern): number {

@@ -25,7 +25,8 @@ import {
   shortestOf,
 } from "./first.ts";
 import type { Has } from "./sets.ts";
-import { parsePattern, type Pattern } from "./syntax.ts";
+import { parsePattern } from "./syntax.ts";
+import type { Pattern } from "./pattern.ts";
 
 /** A loop after which something may fail. */
 interface Loop {

@@ -6,7 +6,8 @@
  * @module
  */
 
-import { type Dialect, parsePattern, type Pattern, type Place } from "./syntax.ts";
+import { parsePattern } from "./syntax.ts";
+import type { Dialect, Pattern, Place } from "./pattern.ts";
 
 /** Steps of one match: places of the text that a part looks at. Names of modules take some thousands. */
 const MOST_STEPS = 100_000;

@@ -7,25 +7,9 @@
  * @module
  */
 
-import { escaped, type Has, isClass, memberOf, posix, property } from "./sets.ts";
-
-/** A part of an expression. */
-export type Pattern =
-  /** One character of a set. */
-  | { kind: "set"; has: Has }
-  /** A place between characters. */
-  | { kind: "place"; at: Place }
-  | { kind: "look"; ahead: boolean; negative: boolean; body: Pattern }
-  | { kind: "sequence"; parts: Pattern[] }
-  | { kind: "choice"; options: Pattern[] }
-  /** What is repeated; `most` is Infinity without a bound. An atomic one gives nothing back. */
-  | { kind: "repeat"; body: Pattern; least: number; most: number; lazy: boolean; atomic: boolean };
-
-/** Places between characters: the text's ends, the ends of its lines, and of its words. */
-export type Place = "start" | "end" | "last line" | "line start" | "line end" | "word" | "no word";
-
-/** Who wrote an expression. */
-export type Dialect = "python" | "oniguruma";
+import type { Dialect, Pattern, Place } from "./pattern.ts";
+import { readQuantifier } from "./quantifier.ts";
+import { escaped, isClass, memberOf, posix, property } from "./sets.ts";
 
 /** The longest expression, in characters, and how deep groups may stand in each other. */
 const LONGEST = 10_000;
@@ -105,30 +89,16 @@ class Parser {
 
   #repeated(body: Pattern): Pattern {
     let pattern = body;
-    for (let found = this.#quantifier(); found !== null; found = this.#quantifier()) {
+    for (;;) {
+      const found = readQuantifier(this.#source, this.#at, this.#dialect);
+      if (found === null) return pattern;
+      this.#at = found.end;
       if (pattern.kind === "place") throw new Error("a quantifier stands behind a place");
       if (pattern.kind === "repeat" && this.#dialect === "python" && pattern !== body) {
         throw new Error("a quantifier stands behind another");
       }
-      pattern = { kind: "repeat", body: pattern, ...found };
+      pattern = { kind: "repeat", body: pattern, ...found.rounds };
     }
-    return pattern;
-  }
-
-  #quantifier(): { least: number; most: number; lazy: boolean; atomic: boolean } | null {
-    const bounds = /^(?:[*+?]|\{(\d*)(,?)(\d*)\})/.exec(this.#rest);
-    if (bounds === null || bounds[0] === "{}" || bounds[0] === "{,}") return null;
-    this.#at += bounds[0].length;
-    const [text, low, comma, high] = bounds;
-    const [least, most] = text[0] === "{"
-      ? [Number(low || 0), high !== "" ? Number(high) : comma ? Infinity : Number(low)]
-      : [text === "+" ? 1 : 0, text === "?" ? 1 : Infinity];
-    if (least > most) throw new Error(`${text} has its bounds the wrong way round`);
-    const lazy = this.#take("?");
-    // Behind braces Oniguruma, and the library in JavaScript, take a + for a repetition of its own.
-    const isPossessive = text[0] !== "{" || this.#dialect === "python";
-    const atomic = isPossessive && this.#take("+");
-    return { least, most, lazy, atomic };
   }
 
   #take(text: string): boolean {

@@ -16,10 +16,10 @@ import type {
   GradientInit,
   Linear,
   MethodContext,
-  SavedModel,
   UpdateMetrics,
   UpdateStats,
 } from "../../layers/method.ts";
+import type { SavedModel } from "../../layers/saved.ts";
 import { weightName } from "../../layers/load.ts";
 import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
 import { LoraLayers } from "../lora/layers.ts";

@@ -25,8 +25,8 @@ import type {
   Linear,
   LinearBackward,
   LinearForward,
-  StoredPart,
 } from "../../layers/method.ts";
+import type { StoredPart } from "../../layers/saved.ts";
 import { RowBuffer } from "../../gpu/row_buffer.ts";
 import { type AdapterLayout, adapterLayout } from "../targets.ts";
 

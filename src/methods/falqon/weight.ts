@@ -11,7 +11,7 @@ import { submitOnce } from "../../gpu/submit_once.ts";
 import { quantize } from "../../kernels/rows/quantize.ts";
 import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
 import { outFeaturesOf } from "../../layers/row_order.ts";
-import type { StoredPart } from "../../layers/method.ts";
+import type { StoredPart } from "../../layers/saved.ts";
 import type { Parameter } from "../../layers/parameters.ts";
 import { QuantizedWeight, VANISHING_SCALE } from "../../layers/storage/quantized_weight.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";

@@ -17,9 +17,8 @@ import type {
   DenseWeight,
   Linear,
   MethodContext,
-  SavedAdapter,
-  SavedModel,
 } from "../../layers/method.ts";
+import type { SavedAdapter, SavedModel } from "../../layers/saved.ts";
 import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
 import { savedTargets } from "./given_adapter.ts";
 import { LoraLinear } from "./linear.ts";

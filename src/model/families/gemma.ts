@@ -8,16 +8,8 @@
 import type { JsonFields } from "../../io/json.ts";
 import { RANGES } from "../accepted_sizes.ts";
 import type { AttentionLayerPlan, ModelPlan, NormPlan } from "../plan.ts";
-import {
-  attentionBias,
-  decoder,
-  type DecoderChanges,
-  type LayerType,
-  namedNorm,
-  qkNormTensors,
-  readLayerTypes,
-  windowOf,
-} from "./decoder.ts";
+import { decoder, type DecoderChanges, namedNorm, qkNormTensors } from "./decoder.ts";
+import { attentionBias, type LayerType, readLayerTypes, windowOf } from "./decoder_fields.ts";
 
 /** `model_type: "gemma"`. */
 export function gemma(fields: JsonFields): ModelPlan {

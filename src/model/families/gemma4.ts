@@ -10,17 +10,15 @@
 import type { JsonFields } from "../../io/json.ts";
 import { MOST } from "../accepted_sizes.ts";
 import type { LayerPlan, ModelPlan, NormPlan, TokenInputsPlan } from "../plan.ts";
+import { decoder, linearTensors, qkNormTensors } from "./decoder.ts";
 import {
   attentionBias,
-  decoder,
   type LayerType,
-  linearTensors,
-  qkNormTensors,
   readHeadCount,
   readHiddenSize,
   readLayerTypes,
   windowOf,
-} from "./decoder.ts";
+} from "./decoder_fields.ts";
 import { readCap } from "./gemma.ts";
 
 const FULL: LayerType = "full_attention";

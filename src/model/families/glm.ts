@@ -7,7 +7,8 @@
 
 import type { JsonFields } from "../../io/json.ts";
 import type { ModelPlan } from "../plan.ts";
-import { attentionBias, decoder, fusedRows, namedNorm } from "./decoder.ts";
+import { decoder, fusedRows, namedNorm } from "./decoder.ts";
+import { attentionBias } from "./decoder_fields.ts";
 
 /** `model_type: "glm4"`: 9B and 32B of 0414. */
 export function glm4(fields: JsonFields): ModelPlan {

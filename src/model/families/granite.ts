@@ -8,7 +8,8 @@
 import type { JsonFields } from "../../io/json.ts";
 import { MOST, RANGES } from "../accepted_sizes.ts";
 import type { ModelPlan } from "../plan.ts";
-import { attentionBias, changeLayers, decoder, fusedRows, readLayerTypes } from "./decoder.ts";
+import { changeLayers, decoder, fusedRows } from "./decoder.ts";
+import { attentionBias, readLayerTypes } from "./decoder_fields.ts";
 
 /** `model_type: "granite"`. */
 export function granite(fields: JsonFields): ModelPlan {

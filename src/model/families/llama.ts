@@ -7,7 +7,8 @@
 import type { JsonFields } from "../../io/json.ts";
 import type { ModelPlan } from "../plan.ts";
 import type { RopeOptions } from "../rope_types.ts";
-import { attentionBias, decoder, readLayerCount, readLayerTypes, windowOf } from "./decoder.ts";
+import { decoder } from "./decoder.ts";
+import { attentionBias, readLayerCount, readLayerTypes, windowOf } from "./decoder_fields.ts";
 
 /** `model_type: "llama"`: Llama 1 to 3, SmolLM2, TinyLlama, Yi, Falcon 3, the R1 distills of Llama. */
 export function llama(fields: JsonFields): ModelPlan {

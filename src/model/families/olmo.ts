@@ -7,16 +7,8 @@
 
 import type { JsonFields } from "../../io/json.ts";
 import type { ModelPlan } from "../plan.ts";
-import {
-  attentionBias,
-  decoder,
-  type DecoderChanges,
-  type LayerType,
-  namedNorm,
-  qkNormTensors,
-  readLayerTypes,
-  windowOf,
-} from "./decoder.ts";
+import { decoder, type DecoderChanges, namedNorm, qkNormTensors } from "./decoder.ts";
+import { attentionBias, type LayerType, readLayerTypes, windowOf } from "./decoder_fields.ts";
 
 /** `model_type: "olmo2"`. */
 export function olmo2(fields: JsonFields): ModelPlan {

@@ -8,7 +8,8 @@
 import type { JsonFields } from "../../io/json.ts";
 import { MOST } from "../accepted_sizes.ts";
 import type { ModelPlan } from "../plan.ts";
-import { decoder, fusedRows, windowOf } from "./decoder.ts";
+import { decoder, fusedRows } from "./decoder.ts";
+import { windowOf } from "./decoder_fields.ts";
 
 /** `model_type: "phi3"`. */
 export function phi3(fields: JsonFields): ModelPlan {

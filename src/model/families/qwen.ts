@@ -8,15 +8,8 @@
 import type { JsonFields } from "../../io/json.ts";
 import { MOST } from "../accepted_sizes.ts";
 import type { AttentionLayerPlan, LayerPlan, ModelPlan, NormPlan } from "../plan.ts";
-import {
-  attentionBias,
-  decoder,
-  fusedRows,
-  type LayerType,
-  qkNormTensors,
-  readLayerTypes,
-  windowOf,
-} from "./decoder.ts";
+import { decoder, fusedRows, qkNormTensors } from "./decoder.ts";
+import { attentionBias, type LayerType, readLayerTypes, windowOf } from "./decoder_fields.ts";
 
 /** `model_type: "qwen2"`: Qwen 2 and 2.5, the R1 distills of Qwen. */
 export function qwen2(fields: JsonFields): ModelPlan {
