@@ -21,7 +21,9 @@ export interface Growth {
   perThousand: number;
   /** Steps of the half. */
   steps: number;
-  isFlat: boolean;
+  /** Per thousand steps, what is allowed in a run of this length: the shorter, the more is garbage. */
+  allowed: number;
+  verdict: "flat" | "no more than garbage takes" | "GROWS";
 }
 
 /** Points that a line is worth something through. */
@@ -40,7 +42,13 @@ export function growthOf(points: readonly Point[], allowed: Allowed): Growth | n
   const mean = (index: 0 | 1) => half.reduce((sum, it) => sum + it[index], 0) / half.length;
   const [step, value] = [mean(0), mean(1)];
   const spread = half.reduce((sum, [x]) => sum + (x - step) ** 2, 0);
-  const slope = half.reduce((sum, [x, y]) => sum + (x - step) * (y - value), 0) / spread;
-  const isFlat = slope * steps <= allowed.perThousand * steps / 1000 + allowed.once;
-  return { perThousand: 1000 * slope, steps, isFlat };
+  const perThousand = 1000 * half.reduce((sum, [x, y]) => sum + (x - step) * (y - value), 0) /
+    spread;
+  const most = allowed.perThousand + 1000 * allowed.once / steps;
+  const verdict = perThousand <= allowed.perThousand
+    ? "flat"
+    : perThousand <= most
+    ? "no more than garbage takes"
+    : "GROWS";
+  return { perThousand, steps, allowed: most, verdict };
 }

@@ -10,7 +10,8 @@
  * `--pieces 0` there is the whole run alone.
  *
  * Memory is told in pots (`watched.ts`), of the GPU by `nvidia-smi` where there is one. What is resident may grow by
- * `--growth` MiB per 1,000 steps in the second half, and by what waits to be collected ({@linkcode GARBAGE}).
+ * `--growth` MiB per 1,000 steps in the second half, and by what waits to be collected ({@linkcode GARBAGE}), which hides
+ * little only in a long run: natively 1.5 KB per step in one of 40,000 steps.
  *
  * @module
  */
@@ -188,16 +189,10 @@ function judge(samples: readonly Sample[], growth: number): boolean {
     }
     // The others are in what is resident, or were and are free for what comes.
     const counts = pot === "resident" || pot === "gpu";
-    if (counts && !found.isFlat) flat = false;
-    const verdict = counts ? found.isFlat ? ": flat" : ": GROWS" : "";
-    const bound = counts
-      ? `, allowed are ${allowed.perThousand} and ${allowed.once} MiB of garbage`
-      : "";
-    console.log(
-      `${pot}: ${
-        found.perThousand.toFixed(3)
-      } MiB per 1,000 steps in the last ${found.steps} steps${bound}${verdict}`,
-    );
+    if (counts && found.verdict === "GROWS") flat = false;
+    const verdict = counts ? `, at most ${found.allowed.toFixed(3)} may be: ${found.verdict}` : "";
+    const slope = found.perThousand.toFixed(3);
+    console.log(`${pot}: ${slope} MiB per 1,000 steps in the last ${found.steps} steps${verdict}`);
   }
   return flat;
 }

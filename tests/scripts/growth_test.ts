@@ -1,4 +1,4 @@
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
 import { join } from "node:path";
 import { growthOf, type Point } from "../../scripts/trouble/growth.ts";
 import { lastStep } from "../../scripts/trouble/run.ts";
@@ -14,15 +14,17 @@ function looks(steps: number, of: (step: number) => number): Point[] {
 Deno.test("the growth is the slope of the second half, whatever the first was", () => {
   const found = growthOf(looks(10_000, (step) => step < 5000 ? step : 5000 + step / 500), ALLOWED)!;
   assertAlmostEquals(found.perThousand, 2, 1e-9);
-  assertEquals([found.steps, found.isFlat], [5000, true]); // 10 MiB, as garbage may take
+  assertEquals([found.steps, found.verdict], [5000, "no more than garbage takes"]); // 10 MiB
+  assertAlmostEquals(found.allowed, 0.25 + 24 / 5, 1e-9);
 });
 
 Deno.test("a kilobyte per step is told from garbage that comes and goes, in a run long enough", () => {
   const saw = (step: number) => 300 + 20 * (step % 1700) / 1700;
   const leak = (step: number) => saw(step) + step / 1024;
-  assert(growthOf(looks(5000, saw), ALLOWED)!.isFlat);
-  assert(growthOf(looks(100_000, saw), ALLOWED)!.isFlat);
-  assert(!growthOf(looks(100_000, leak), ALLOWED)!.isFlat);
+  const verdict = (points: Point[]) => growthOf(points, ALLOWED)!.verdict;
+  assertNotEquals(verdict(looks(5000, saw)), "GROWS");
+  assertEquals(verdict(looks(100_000, saw)), "flat");
+  assertEquals(verdict(looks(100_000, leak)), "GROWS");
   assertAlmostEquals(growthOf(looks(100_000, leak), ALLOWED)!.perThousand, 0.98, 0.05);
 });
 
