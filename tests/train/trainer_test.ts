@@ -155,18 +155,6 @@ Deno.test("stochastic rounding draws what the checkpoint's run drew, whatever th
   });
 });
 
-Deno.test("weight decay is refused where no adapter is kept that could decay", async () => {
-  await withTinyModel(async (folder, load) => {
-    using model = await load();
-    const optimizer = { weightDecay: 0.1 };
-    await assertRejects(
-      () => Trainer.create({ ...tinyRun(model, folder, METHODS.stochastic()), optimizer }),
-      OptionError,
-      "Cannot use weightDecay 0.1 with falqon under this update rule as it keeps no adapter",
-    );
-  });
-});
-
 Deno.test("what is saved evaluates as the trained model did", async () => {
   await withTinyModel(async (folder, load, device) => {
     const data = Dataset.from(join(folder, "train.jsonl"));
