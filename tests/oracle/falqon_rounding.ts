@@ -7,7 +7,6 @@
 
 import { E4M3, encodeFp8, FP8_NAN, fp8DecodeTable } from "../../src/numerics/fp8.ts";
 import { encodeInt8Array, int8DecodeTable } from "../../src/numerics/int8.ts";
-import { mix32 } from "../../src/numerics/random.ts";
 import type { RandomKey } from "../../src/numerics/random_key.ts";
 
 /** Which thresholds an update has: those of one step of one tensor. */
