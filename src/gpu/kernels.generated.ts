@@ -48,6 +48,7 @@ export type KernelName =
   | "falqon_select"
   | "falqon_statistics"
   | "falqon_update"
+  | "falqon_update_half"
   | "falqon_update_tensor"
   | "gated_norm"
   | "gated_norm_backward"
@@ -62,7 +63,9 @@ export type KernelName =
   | "grad_norm_partial"
   | "gradient_scale"
   | "low_rank_gradient"
+  | "low_rank_gradient_half"
   | "low_rank_gradient_tensor"
+  | "low_rank_pairs"
   | "metrics"
   | "nf4_absmax"
   | "nf4_dequantize"
@@ -4919,6 +4922,232 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 `,
+  "falqon_update_half.wgsl": `// falqon_update.wgsl in packed half-precision arithmetic, for GPUs without tensor cores: all rows of a weight, in place,
+// rounded stochastically, from up to 2 · PAIRS of the rank; from the codes as they are, or (RECOVERS) as they were before training.
+//
+// f16 holds A~ exactly, and the 11 bits of β: a power of two for each row brings the largest |β| to [2^(EXPONENT - 1),
+// 2^EXPONENT), where PAIRS products with the largest A~ stay below 2^15: sums cannot overflow, rounding included. Of β
+// below 2^-13 - EXPONENT of that, f16 keeps fewer bits. Sums are f16 over each half of the rank, then f32: about 2^-10 of a
+// sum is off, to either side, and a code is other than the rule's only where the threshold lies between. Thresholds do not
+// depend on the kernel. What the codes were before training is recovered by the very sums that it was changed by: both sets
+// of sums are made by the same operations, of the same B to the same bits.
+//
+// Idea, as in gemm_f16.wgsl: a pair along the rank is multiplied by a pair, so no value has to be broadcast into both
+// halves of a register, which would halve the rate of the packed multiply-add. A workgroup keeps the coefficients of its BM
+// rows in workgroup memory and walks along STEPS tiles of BN columns, of which A~ is decoded once, all of the rank; a thread
+// makes TM × TN of a tile's sums in registers, first with B before the last step where that is wanted, then with B. The next
+// tile's codes of A~ are fetched before codes are made of sums. UNROLL pairs are written out: a driver that knew how many of
+// these the rank has would write them all out, and compile for longer.
+enable f16;
+//! include falqon_row.wgsl
+//! include falqon_part.wgsl MEASURES=false
+
+alias Pairs = array<vec4<f16>, 2>; // four neighbouring rows, or columns, each a pair along the rank
+
+const COLUMN_LANES = BN / TN; // threads side by side
+const ROW_LANES = BM / TM;
+const THREADS = ROW_LANES * COLUMN_LANES;
+const RANK_LANES = 4u * THREADS / BM; // threads that share the coefficients of four rows
+const RANK_QUADS = PAIRS / 2u;
+const A_TASKS = PAIRS * BN / 4;
+
+var<workgroup> beta: array<array<array<array<Pairs, BM / 4>, UNROLL>, PAIRS / UNROLL>, SETS>; // [sweep][pair][row / 4]
+var<workgroup> a_tile: array<array<array<Pairs, BN / 4>, UNROLL>, PAIRS / UNROLL>;
+var<workgroup> largest: array<array<vec4<u32>, THREADS>, SETS>; // the bits of |β|
+var<workgroup> units: array<array<vec4<f32>, BM / 4>, SETS>; // what each row's sums are multiplied by
+
+// Coefficients of one row, from element j on; with two sets, the first is of B before the last step.
+fn row_coefficients(sweep: u32, row: u32, factor: f32, j: u32) -> vec4<f32> {
+  let last = params.rank - 1u;
+  let at = row * params.b_pitch;
+  let js = min(vec4<u32>(j, j + 1u, j + 2u, j + 3u), vec4<u32>(last));
+  var given = vec4<f32>(b[at + js.x], b[at + js.y], b[at + js.z], b[at + js.w]);
+//! if RECOVERS
+  if (sweep == 0u) { given -= vec4<f32>(b_change[at + js.x], b_change[at + js.y], b_change[at + js.z], b_change[at + js.w]); }
+//! end
+  let columns = vec4<f32>(column_factors[js.x], column_factors[js.y], column_factors[js.z], column_factors[js.w]);
+  let inside = vec4<u32>(j, j + 1u, j + 2u, j + 3u) < vec4<u32>(params.rank);
+  return coefficients(select(vec4<f32>(), given, inside), columns, vec4<f32>(factor));
+}
+
+fn magnitude(v: vec4<f32>) -> u32 {
+  let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
+  return max(max(bits.x, bits.y), max(bits.z, bits.w));
+}
+
+// The two parts of four sums, added in f32.
+fn joined(low: vec4<f16>, high: vec4<f16>) -> vec4<f32> {
+  let a = vec4<f32>(low);
+  let b = vec4<f32>(high);
+  return vec4<f32>(a.xz + a.yw, b.xz + b.yw);
+}
+
+// Four codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v of the columns.
+fn a_codes(j: u32, v: u32) -> u32 {
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), min(v, params.vectors - 1u))];
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let p0 = group.y * BM;
+  let tm = thread / COLUMN_LANES;
+  let tn = thread % COLUMN_LANES;
+
+  // The first tile's A~: pairs of its rows.
+  let first = group.x * (STEPS * BN / 4u);
+  let steps = min(u32(STEPS), (params.vectors - first + BN / 4u - 1u) / (BN / 4u));
+  let a_v = thread % (BN / 4u);
+//! unroll t 0 A_LOADS
+  let a_pair_$t = thread / (BN / 4u) + \${t}u * (THREADS / (BN / 4u));
+  var a_even_$t = a_codes(2u * a_pair_$t, first + a_v);
+  var a_odd_$t = a_codes(2u * a_pair_$t + 1u, first + a_v);
+//! end
+
+  // The coefficients of four rows, of which a thread takes every RANK_LANES-th four along the rank.
+  for (var sweep = 0u; sweep < SETS; sweep += 1u) {
+    let lane = thread % RANK_LANES;
+    let slot = thread / RANK_LANES;
+    var bits = vec4<u32>();
+//! unroll c 0 4
+    let row_$c = min(p0 + slot * 4u + \${c}u, params.count - 1u);
+    let factor_$c = row_factors[row_$c];
+//! unroll t 0 BETA_LOADS
+    let beta_\${c}_$t = row_coefficients(sweep, row_$c, factor_$c, 4u * (lane + \${t}u * RANK_LANES));
+    bits[$c] = max(bits[$c], magnitude(beta_\${c}_$t));
+//! end
+//! end
+    largest[sweep][thread] = bits;
+    workgroupBarrier();
+    for (var other = 0u; other < RANK_LANES; other += 1u) { bits = max(bits, largest[sweep][slot * RANK_LANES + other]); }
+    // All coefficients zero: as for the smallest one.
+    let exponent = max(bits, vec4<u32>(SMALLEST_COEFFICIENT_BITS)) >> vec4<u32>(23u);
+    let power_bits = vec4<u32>(253u + EXPONENT) - exponent;
+    let power = bitcast<vec4<f32>>(power_bits << vec4<u32>(23u));
+    if (lane == 0u) {
+      let unit = (vec4<u32>(254u - CHANGE_SHIFT) - power_bits) << vec4<u32>(23u);
+      // A coefficient that is not finite makes all sums of its row NaN.
+      units[sweep][slot] = bitcast<vec4<f32>>(select(unit, bits | vec4<u32>(0x7fc00000u), bits >= vec4<u32>(0x7f800000u)));
+    }
+//! unroll t 0 BETA_LOADS
+    let quad_$t = lane + \${t}u * RANK_LANES;
+    if (quad_$t < RANK_QUADS) {
+//! unroll c 0 4
+      let scaled_\${c}_$t = vec4<f16>(beta_\${c}_$t * power[$c]);
+//! end
+      let pair = 2u * quad_$t;
+//! for n,parts in 0,xy 1,zw
+      beta[sweep][(pair + $n) / UNROLL][(pair + $n) % UNROLL][slot] = Pairs(
+        vec4<f16>(scaled_0_$t.$parts, scaled_1_$t.$parts), vec4<f16>(scaled_2_$t.$parts, scaled_3_$t.$parts));
+//! end
+    }
+//! end
+  }
+  let turn = rounding_turn();
+  let parts = (params.rank + 2u * UNROLL - 1u) / (2u * UNROLL);
+
+  for (var step = 0u; step < steps; step += 1u) {
+    // This thread's columns, and the codes to start from.
+//! unroll n 0 TN/4
+    let v_$n = first + step * (BN / 4u) + tn + \${n}u * COLUMN_LANES;
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll n 0 TN/4
+    var from_\${i}_\${c}_$n =
+      base_codes(min(p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u, params.count - 1u), min(v_$n, params.vectors - 1u));
+//! end
+//! end
+//! end
+    workgroupBarrier();
+//! unroll t 0 A_LOADS
+    if (thread + \${t}u * THREADS < A_TASKS) {
+      let even = decode4(a_even_$t);
+      let odd = decode4(a_odd_$t);
+      a_tile[a_pair_$t / UNROLL][a_pair_$t % UNROLL][a_v] = Pairs(
+        vec4<f16>(vec4<f32>(even.x, odd.x, even.y, odd.y)), vec4<f16>(vec4<f32>(even.z, odd.z, even.w, odd.w)));
+    }
+//! end
+    workgroupBarrier();
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll n 0 TN/4
+//! unroll h 0 2
+    var sum_\${i}\${c}_$n$h: vec4<f16>;
+//! end
+//! end
+//! end
+//! end
+    for (var sweep = 0u; sweep < SETS; sweep += 1u) {
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll n 0 TN/4
+//! unroll h 0 2
+      sum_\${i}\${c}_$n$h = vec4<f16>();
+//! end
+//! end
+//! end
+//! end
+      for (var part = 0u; part < parts; part += 1u) {
+//! unroll k 0 UNROLL
+        {
+//! unroll i 0 TM/4
+          let beta_$i = beta[sweep][part][$k][tm + \${i}u * ROW_LANES];
+          let beta_\${i}0 = beta_$i[0].xyxy;
+          let beta_\${i}1 = beta_$i[0].zwzw;
+          let beta_\${i}2 = beta_$i[1].xyxy;
+          let beta_\${i}3 = beta_$i[1].zwzw;
+//! end
+//! unroll n 0 TN/4
+          let a_$n = a_tile[part][$k][tn + \${n}u * COLUMN_LANES];
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll n 0 TN/4
+//! unroll h 0 2
+          sum_\${i}\${c}_$n$h = fma(beta_\${i}$c, a_$n[$h], sum_\${i}\${c}_$n$h);
+//! end
+//! end
+//! end
+//! end
+        }
+//! end
+      }
+//! if RECOVERS
+      if (sweep == 0u) {
+//! unroll i 0 TM/4
+        let units_$i = units[0][tm + \${i}u * ROW_LANES];
+//! unroll c 0 4
+        let row_\${i}_$c = p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u;
+//! unroll n 0 TN/4
+        from_\${i}_\${c}_$n = first_codes(from_\${i}_\${c}_$n, joined(sum_\${i}\${c}_\${n}0, sum_\${i}\${c}_\${n}1) * units_$i[$c],
+                                        thresholds(rounding_word(row_\${i}_$c, v_$n / 2u), v_$n % 2u, turn));
+//! end
+//! end
+//! end
+      }
+//! end
+    }
+    // The next tile's, or beyond the row, its last codes again.
+//! unroll t 0 A_LOADS
+    a_even_$t = a_codes(2u * a_pair_$t, first + (step + 1u) * (BN / 4u) + a_v);
+    a_odd_$t = a_codes(2u * a_pair_$t + 1u, first + (step + 1u) * (BN / 4u) + a_v);
+//! end
+//! unroll i 0 TM/4
+    let units_$i = units[SETS - 1u][tm + \${i}u * ROW_LANES];
+//! unroll c 0 4
+    let row_\${i}_$c = p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u;
+//! unroll n 0 TN/4
+    if (row_\${i}_$c < params.count && v_$n < params.vectors) {
+      let change = joined(sum_\${i}\${c}_\${n}0, sum_\${i}\${c}_\${n}1) * units_$i[$c];
+      let above = thresholds(rounding_word(row_\${i}_$c, v_$n / 2u), v_$n % 2u, turn);
+      weight[place_of(params.w_row + row_\${i}_$c, v_$n)] = new_codes(from_\${i}_\${c}_$n, change, above);
+    }
+//! end
+//! end
+//! end
+  }
+}
+`,
   "falqon_update_tensor.wgsl": `// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES
@@ -7033,6 +7262,235 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 `,
+  "low_rank_gradient_half.wgsl": `// The gradient of a factor of low rank in packed half-precision arithmetic, for GPUs without tensor cores:
+// out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from operands rounded to f16. As low_rank_gradient.wgsl in f32.
+//
+// Shapes: a [tokens, ·] from column a_column on, in f32, or in f16 as its codes are scaled (A_TYPE); b and run_scales from
+// low_rank_pairs.wgsl, of which columns from b_column on; row_scales f32 [tokens]; column_scales f32 of the columns of a;
+// out f32 [m, n].
+// Range: a is divided by the scales of its columns (COLUMN_SCALES) and multiplied by those of its rows, as its codes are, so
+// that no value is above the format's largest. b was divided by the rows' scales, and normalised such that RUN / 2 products
+// with that largest value stay below 2^15. So f16 sums of a run cannot overflow, rounding included.
+// Idea, as in gemm_f16.wgsl: a pair of tokens of one operand is multiplied by a pair of the other, so no value has to be
+// broadcast into both halves of a register, which would halve the rate of the packed multiply-add. After RUN tokens the two
+// halves of a sum are joined, multiplied by the scale of their run and column, and added to the f32 sum.
+// A workgroup makes BM rows of out and, where they fit, all its columns, so that a is read once. The tokens are split,
+// \`split_k\` to each z, a multiple of RUN; sum_partials.wgsl adds the parts in order. Indices are clamped instead of guarded:
+// past the end of the tokens b is zero, and rows and columns that are not there are not stored.
+enable f16;
+
+struct Params {
+  m: u32,
+  n: u32,
+  tokens: u32,
+  split_k: u32,
+  a_pitch: u32,  // in vectors of four, as the next three
+  a_column: u32,
+  b_pitch: u32,
+  b_column: u32,
+  out_pitch: u32,
+  alpha: f32,
+}
+
+alias Pairs = array<vec4<f16>, 2>; // four neighbours along m or n, each a pair of tokens
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if A_TYPE == f16
+alias Quad = vec4<f16>;
+//! else
+alias Quad = vec4<f32>;
+@group(0) @binding(5) var<storage, read> row_scales: array<f32>;
+//! end
+@group(0) @binding(1) var<storage, read> a: array<Quad>;
+@group(0) @binding(2) var<storage, read> b: array<Pairs>;
+@group(0) @binding(3) var<storage, read> run_scales: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+//! if COLUMN_SCALES
+@group(0) @binding(6) var<storage, read> column_scales: array<vec4<f32>>;
+//! end
+
+const COLUMN_LANES = BN / TN; // threads side by side
+const ROW_LANES = BM / TM;
+const THREADS = ROW_LANES * COLUMN_LANES;
+const A_TASKS = BK * BM / 8; // one Pairs each
+const B_TASKS = BK * BN / 8;
+
+var<workgroup> a_tile: array<array<Pairs, BM / 4>, BK / 2>; // [pair][row / 4]
+var<workgroup> b_tile: array<array<Pairs, BN / 4>, BK / 2>;
+
+fn pairs_of(even: vec4<f16>, odd: vec4<f16>) -> Pairs {
+  return Pairs(vec4<f16>(even.x, odd.x, even.y, odd.y), vec4<f16>(even.z, odd.z, even.w, odd.w));
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let m0 = group.y * BM;
+  let n0 = group.x * BN;
+  let first = group.z * params.split_k;
+  let end = min(first + params.split_k, params.tokens);
+  let last_token = params.tokens - 1u;
+  let last_step = first + (end - first + RUN - 1u) / RUN * RUN - BK;
+  let tm = thread / COLUMN_LANES;
+  let tn = thread % COLUMN_LANES;
+
+  // What this thread fetches: pairs of tokens relative to the step, and places in a row. Of a, the same place always.
+  let a_slot = thread % (BM / 4u);
+  let a_at = params.a_column + min(m0 / 4u + a_slot, (params.m - 1u) / 4u);
+//! if A_TYPE == f32
+//! if COLUMN_SCALES
+  let a_factor = 1.0 / column_scales[a_at];
+//! else
+  let a_factor = vec4<f32>(1.0);
+//! end
+//! end
+//! unroll t 0 A_LOADS
+  let a_pair_$t = (thread + \${t}u * THREADS) / (BM / 4u);
+  let a_even_at_$t = min(first + 2u * a_pair_$t, last_token);
+  let a_odd_at_$t = min(first + 2u * a_pair_$t + 1u, last_token);
+  var a_even_$t = a[a_even_at_$t * params.a_pitch + a_at];
+  var a_odd_$t = a[a_odd_at_$t * params.a_pitch + a_at];
+//! if A_TYPE == f32
+  var a_scales_$t = vec2<f32>(row_scales[a_even_at_$t], row_scales[a_odd_at_$t]);
+//! end
+//! end
+//! unroll t 0 B_LOADS
+  let b_pair_$t = (thread + \${t}u * THREADS) / (BN / 4u);
+  let b_slot_$t = (thread + \${t}u * THREADS) % (BN / 4u);
+  let b_at_$t = b_pair_$t * params.b_pitch + min(params.b_column + n0 / 4u + b_slot_$t, params.b_pitch - 1u);
+  var b_next_$t = b[b_at_$t + first / 2u * params.b_pitch];
+//! end
+//! unroll i 0 TM/4
+  let a_from_$i = tm + \${i}u * ROW_LANES;
+//! end
+//! unroll j 0 TN/4
+  let b_from_$j = tn + \${j}u * COLUMN_LANES;
+  let scale_at_$j = min(params.b_column + n0 / 4u + b_from_$j, params.b_pitch - 1u);
+//! end
+
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+//! unroll h 0 2
+  var sum_\${i}\${c}_$j$h = vec2<f32>();
+//! end
+//! end
+//! end
+//! end
+  for (var run = first; run < end; run += RUN) {
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+//! unroll h 0 2
+    var half_\${i}\${c}_$j$h = vec4<f16>(); // here, so that it takes no register while values are moved
+//! end
+//! end
+//! end
+//! end
+    let run_stop = run + RUN;
+    for (var t0 = run; t0 < run_stop; t0 += BK) {
+      workgroupBarrier();
+//! unroll t 0 A_LOADS
+      if (thread + \${t}u * THREADS < A_TASKS) {
+//! if A_TYPE == f32
+        a_tile[a_pair_$t][a_slot] = pairs_of(
+          vec4<f16>(a_even_$t * (a_scales_$t.x * a_factor)), vec4<f16>(a_odd_$t * (a_scales_$t.y * a_factor)));
+//! else
+        a_tile[a_pair_$t][a_slot] = pairs_of(a_even_$t, a_odd_$t);
+//! end
+      }
+//! end
+//! unroll t 0 B_LOADS
+      if (thread + \${t}u * THREADS < B_TASKS) { b_tile[b_pair_$t][b_slot_$t] = b_next_$t; }
+//! end
+      workgroupBarrier();
+      // The last step fetches values of its own again: cheaper than to ask.
+      let next = min(t0 + BK, last_step);
+//! unroll t 0 A_LOADS
+      {
+        let even = min(next + 2u * a_pair_$t, last_token);
+        let odd = min(next + 2u * a_pair_$t + 1u, last_token);
+        a_even_$t = a[even * params.a_pitch + a_at];
+        a_odd_$t = a[odd * params.a_pitch + a_at];
+//! if A_TYPE == f32
+        a_scales_$t = vec2<f32>(row_scales[even], row_scales[odd]);
+//! end
+      }
+//! end
+//! unroll t 0 B_LOADS
+      b_next_$t = b[b_at_$t + next / 2u * params.b_pitch];
+//! end
+//! unroll k 0 BK/2
+      {
+//! unroll i 0 TM/4
+        let a_$i = a_tile[$k][a_from_$i];
+        let a_\${i}0 = a_$i[0].xyxy;
+        let a_\${i}1 = a_$i[0].zwzw;
+        let a_\${i}2 = a_$i[1].xyxy;
+        let a_\${i}3 = a_$i[1].zwzw;
+//! end
+//! unroll j 0 TN/4
+        let b_$j = b_tile[$k][b_from_$j];
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+//! unroll h 0 2
+        half_\${i}\${c}_$j$h = fma(a_\${i}$c, b_$j[$h], half_\${i}\${c}_$j$h);
+//! end
+//! end
+//! end
+//! end
+      }
+//! end
+    }
+//! unroll j 0 TN/4
+    let scale_$j = run_scales[run / RUN * params.b_pitch + scale_at_$j];
+    let scale_\${j}0 = scale_$j.xy;
+    let scale_\${j}1 = scale_$j.zw;
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+//! unroll h 0 2
+    {
+      let wide = vec4<f32>(half_\${i}\${c}_$j$h);
+      sum_\${i}\${c}_$j$h = fma(wide.xz + wide.yw, scale_$j$h, sum_\${i}\${c}_$j$h);
+    }
+//! end
+//! end
+//! end
+//! end
+  }
+
+//! unroll j 0 TN/4
+  let column_$j = n0 + b_from_$j * 4u;
+  let kept_$j = column_$j + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+  let row_\${i}_$c = m0 + a_from_$i * 4u + \${c}u;
+//! if COLUMN_SCALES
+  let factor_\${i}_$c = params.alpha * column_scales[params.a_column + min(row_\${i}_$c, params.m - 1u) / 4u][$c];
+//! else
+  let factor_\${i}_$c = params.alpha;
+//! end
+//! unroll j 0 TN/4
+  // Up to the pitch: the columns behind n are zeros.
+  if (row_\${i}_$c < params.m && column_$j < ((params.n + 15u) & ~15u)) {
+    let at = ((group.z * params.m + row_\${i}_$c) * params.out_pitch + column_$j) / 4u;
+    let sum = vec4<f32>(sum_\${i}\${c}_\${j}0, sum_\${i}\${c}_\${j}1);
+    let value = select(vec4<f32>(), factor_\${i}_$c * sum, kept_$j);
+//! if ACCUMULATE
+    out[at] += value;
+//! else
+    out[at] = value;
+//! end
+  }
+//! end
+//! end
+//! end
+}
+`,
   "low_rank_gradient_tensor.wgsl": `// The gradient of a factor of low rank on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from operands
 // rounded to f16, with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the
 // reading of \`a\`.
@@ -7275,6 +7733,83 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 // Which quad of a row lies at place \`quad\` of the tile, whose row has \`vectors\` pairs of them.
 fn in_order(quad: u32, vectors: u32) -> u32 { return quad / 2u + quad % 2u * vectors; }
+`,
+  "low_rank_pairs.wgsl": `// The right factor of gradients of low rank for low_rank_gradient_half.wgsl: f16, in pairs of tokens, normalised.
+//
+// Shapes: x f32 [tokens, ·]; row_scales f32 [tokens], what the rows of the left factor are multiplied by; pairs f16
+// [tokens / 2][pitch][2], rounded up to whole runs of RUN tokens, which are filled up with zeros; run_scales f32 [runs, pitch].
+// What is normalised is x[t] / row_scales[t]: of each column the RUN values of a run times the power of two that brings
+// their largest magnitude to [2^(EXPONENT - 1), 2^EXPONENT); run_scales has its reciprocal. So no value of the left
+// factor's rows, which are in range as codes are, can bring a sum of a run out of f16's range, and a column of a run keeps
+// 11 bits of whatever is not below 2^-13 - EXPONENT of its largest value.
+//
+// A value that is NaN or infinite, or 2^100 and more, makes its scale NaN, by which all sums of its run and column are.
+// One workgroup per run and 4 · QUADS columns.
+enable f16;
+
+struct Params {
+  tokens: u32,
+  pitch: u32,   // of x and pairs, in vec4s
+}
+
+alias Pairs = array<vec4<f16>, 2>; // four neighbouring columns, each a pair of tokens
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> row_scales: array<f32>;
+@group(0) @binding(3) var<storage, read_write> pairs: array<Pairs>;
+@group(0) @binding(4) var<storage, read_write> run_scales: array<vec4<f32>>;
+
+const THREADS = 128u;
+const LANES = THREADS / QUADS; // invocations that share a vec4 of columns
+const SMALLEST = 8u;   // the exponent field of 2^-119: columns of less vanish, as their power would leave f32's range
+const LARGEST = 227u;  // that of 2^100
+
+var<workgroup> largest: array<array<vec4<u32>, QUADS>, LANES>; // the bits of magnitudes
+
+fn value(token: u32, at: u32) -> vec4<f32> {
+  let inside = min(token, params.tokens - 1u);
+  return select(vec4<f32>(), x[inside * params.pitch + at] / row_scales[inside], token < params.tokens);
+}
+
+fn magnitude(v: vec4<f32>) -> vec4<u32> { return bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu); }
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let quad = thread % QUADS;
+  let lane = thread / QUADS;
+  let column = group.x * QUADS + quad;
+  let at = min(column, params.pitch - 1u);
+  let first = group.y * (RUN / 2u) + lane;
+  var bits = vec4<u32>();
+//! unroll i 0 RUN/2*QUADS/128
+  let even_$i = value(2u * (first + \${i}u * LANES), at);
+  let odd_$i = value(2u * (first + \${i}u * LANES) + 1u, at);
+  bits = max(bits, max(magnitude(even_$i), magnitude(odd_$i)));
+//! end
+  largest[lane][quad] = bits;
+  workgroupBarrier();
+  for (var other = 0u; other < LANES; other += 1u) { bits = max(bits, largest[other][quad]); }
+
+  if (column < params.pitch) {
+    let exponent = clamp(bits >> vec4<u32>(23u), vec4<u32>(SMALLEST), vec4<u32>(LARGEST));
+    let power_bits = vec4<u32>(u32(253 + EXPONENT)) - exponent;
+    let power = bitcast<vec4<f32>>(power_bits << vec4<u32>(23u));
+    if (lane == 0u) {
+      let scale = (vec4<u32>(254u) - power_bits) << vec4<u32>(23u);
+      run_scales[group.y * params.pitch + column] = bitcast<vec4<f32>>(
+        select(scale, bits | vec4<u32>(0x7fc00000u), bits >= vec4<u32>(LARGEST << 23u)));
+    }
+//! unroll i 0 RUN/2*QUADS/128
+    {
+      let even = even_$i * power;
+      let odd = odd_$i * power;
+      pairs[(first + \${i}u * LANES) * params.pitch + column] = Pairs(
+        vec4<f16>(vec4<f32>(even.x, odd.x, even.y, odd.y)), vec4<f16>(vec4<f32>(even.z, odd.z, even.w, odd.w)));
+    }
+//! end
+  }
+}
 `,
   "low_rank_right.wgsl": `// The right factor of a gradient of low rank, four columns of a token at a time: f32, or (B_CODES) codes, the rows of
 // which were multiplied by b_scales. Include-only; constants of the codes' format from src/kernels/codes.ts.

@@ -15,13 +15,20 @@ import { defaultSubgroupUses, type SubgroupCapabilities, type SubgroupUses } fro
 export interface F16Storage {
   /** Outputs of products of quantised operands, next to which f16 rounds little. */
   readonly activations: boolean;
-  /** Gradients that a product of quantised operands and one on tensor cores both read. */
+  /**
+   * Gradients that a product of quantised operands and one of f16 factors both read: on tensor cores,
+   * or in packed arithmetic.
+   */
   readonly gradients: boolean;
 }
 
 /** The ways chosen on a device. */
 export interface Tuning {
   readonly f16Storage: F16Storage;
+  /** Whether gradients of factors of low rank are multiplied in packed f16 where codes tell how far they reach. */
+  readonly packedGradients: boolean;
+  /** Whether sums of FALQON's stochastic update in place are made in packed f16. */
+  readonly packedUpdate: boolean;
   /** What workgroups do through their subgroups. */
   readonly subgroups: SubgroupUses;
   /**
@@ -40,9 +47,12 @@ interface Capabilities extends SubgroupCapabilities {
 /** What suits a device. */
 export function defaultTuning(device: Capabilities): Tuning {
   const activations = device.hasF16 && !device.isFallback;
-  const gradients = activations && supportsMatrix(device, F16_MATRIX);
+  const packed = activations && !supportsMatrix(device, F16_MATRIX);
   return {
-    f16Storage: { activations, gradients },
+    // Gradients as well: either kind of core multiplies them in f16.
+    f16Storage: { activations, gradients: activations },
+    packedGradients: packed,
+    packedUpdate: packed,
     subgroups: defaultSubgroupUses(device),
     // A CPU adapter spends seconds on compiling every slice and gains nothing from it.
     attentionUnroll: device.isFallback ? 2 : 8,

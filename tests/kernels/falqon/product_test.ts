@@ -25,6 +25,8 @@ import { randomValues } from "../../support/random.ts";
 
 const TYPES = ["e4m3", "int8"] as const;
 const EXACT = { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 };
+/** Packed f16. */
+const HALF = { BM: 32, BN: 32, TM: 4, TN: 4, steps: 2 };
 /** Tensor cores, emulated where there are none. */
 const MATRIX = { subgroups: 4, columns: 32, steps: 2 };
 const WIDE_MATRIX = { subgroups: 2, columns: 64, steps: 2 };
@@ -119,7 +121,7 @@ for (const type of TYPES) {
       updateProduct(weight, b, change, 0.5, { key, step: 9 });
       const untouched = all.slice();
       untouched.set(codes.subarray(0, outputs * inputs), wRow * inputs);
-      for (const tile of [EXACT, MATRIX, WIDE_MATRIX]) {
+      for (const tile of [EXACT, HALF, MATRIX, WIDE_MATRIX]) {
         const onDevice = uploadBytes(all, inputs, type);
         await update(tile, {
           weight: onDevice,
@@ -140,8 +142,9 @@ for (const type of TYPES) {
           const expected = column < inputs ? untouched[Math.floor(i / pitch) * inputs + column] : 0;
           if (code !== expected) wrong++;
         });
-        // The division by a scale may round otherwise, tensor cores add in another order.
-        assert(wrong <= 1e-3 * outputs * inputs, `${wrong} codes of ${outputs}×${inputs}`);
+        // The division by a scale may round otherwise, tensor cores add in another order, and packed f16 rounds sums.
+        const share = tile === HALF ? 5e-3 : 1e-3;
+        assert(wrong <= share * outputs * inputs, `${wrong} codes of ${outputs}×${inputs}`);
         assert(outputs === 1 || codes.some((code, i) => code !== all[wRow * inputs + i]));
       }
     }

@@ -7,109 +7,31 @@ import {
   assertNotEquals,
   assertThrows,
 } from "@std/assert";
-import { layoutOf, type Matrix } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { StepState } from "../../../src/gpu/step_state.ts";
-import type { UpdateBase } from "../../../src/kernels/falqon/adapted_part.ts";
-import { updateRows, type UpdateRowsOptions } from "../../../src/kernels/falqon/falqon.ts";
+import { updateRows } from "../../../src/kernels/falqon/falqon.ts";
 import { FORMATS } from "../../../src/numerics/formats.ts";
 import { FP8_NAN } from "../../../src/numerics/fp8.ts";
 import * as oracle from "../../oracle/falqon_update.ts";
 import { device } from "../../support/device.ts";
+import {
+  KEY,
+  makeUpdate,
+  ordinal,
+  readCodes,
+  runUpdate,
+  SHAPES,
+  TYPES,
+  uploadBytes,
+  walk,
+} from "../../support/falqon_updates.ts";
 import { runOnce, uploadMatrix, uploadVector } from "../../support/gpu.ts";
-import { fromPanels, toPanels } from "../../support/panels.ts";
-import { randomValues } from "../../support/random.ts";
-
-/** The formats of weights. */
-const TYPES = ["e4m3", "int8"] as const;
 
 const EXACT = { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 };
 const FEW_ROWS = { BM: 16, BN: 128, BK: 16, TM: 4, TN: 4 };
 /** Tensor cores, emulated where there are none. */
 const MATRIX = { subgroups: 4, columns: 32, steps: 2 };
 const WIDE_MATRIX = { subgroups: 2, columns: 64, steps: 2 };
-
-const KEY = { low: 0xdeadbeef, high: 0x01234567 };
-
-/** Shapes without a whole tile, and the first row of W in the merged weight. */
-const SHAPES = [
-  { outputs: 139, inputs: 180, rank: 37, wRow: 16 },
-  { outputs: 1, inputs: 20, rank: 1, wRow: 0 },
-  { outputs: 5, inputs: 3, rank: 2, wRow: 3 },
-];
-
-/** Codes as a matrix on the GPU. */
-function uploadBytes(codes: Uint8Array, cols: number, type: typeof TYPES[number]): Matrix {
-  const rows = codes.length / cols;
-  const matrix = device.matrix(rows, cols, type, "test codes");
-  if (layoutOf(type) === "panels") device.write(matrix, toPanels(codes, cols));
-  else {
-    const padded = new Uint8Array(rows * matrix.pitch);
-    for (let r = 0; r < rows; r++) {
-      padded.set(codes.subarray(r * cols, (r + 1) * cols), r * matrix.pitch);
-    }
-    device.write(matrix, padded);
-  }
-  return matrix;
-}
-
-/** Random codes of a merged weight on the GPU and on the CPU, what its rows start from, and B. */
-function makeUpdate(
-  { outputs, inputs, rank, wRow }: typeof SHAPES[number],
-  type: typeof TYPES[number] = "e4m3",
-  deviation = 0.01,
-) {
-  const height = wRow + outputs + rank;
-  const all = FORMATS[type].codec.encode(randomValues(height * inputs, 1, 100));
-  const weight = uploadBytes(all, inputs, type);
-  const codes = all.slice(wRow * inputs);
-  const frozen = codes.slice(0, outputs * inputs);
-  const base = { codes: uploadBytes(frozen, inputs, type), row: 0 };
-  const b = randomValues(outputs * rank, 2, deviation);
-  const scales = randomValues(outputs + rank, 3).map((v) => 1.5 + v);
-  const merged = { codes, scales, format: { name: type }, outputs, inputs, rank };
-  const factors = oracle.updateFactors(merged, 0.5);
-  const part = {
-    weight,
-    wRow,
-    aRow: wRow + outputs,
-    rows: outputs,
-    rank,
-    rowFactors: uploadVector(device, factors.rows).vector,
-    columnFactors: uploadVector(device, factors.columns).vector,
-    b: uploadMatrix(device, b, outputs, rank).matrix,
-  };
-  return { merged, part, base, frozen, b };
-}
-
-type Update = ReturnType<typeof makeUpdate>;
-
-/** Runs an update as a step of some number. */
-async function run(
-  { part }: Pick<Update, "part">,
-  base: UpdateBase,
-  step: number,
-  tile: UpdateRowsOptions["tile"],
-  key = KEY,
-) {
-  using state = new StepState(device, { beta1: 0, beta2: 0 });
-  state.begin({ step, learningRate: 0, targetCount: 1 });
-  await runOnce(
-    device,
-    (program) =>
-      updateRows(program, { part, base, selection: null, rounding: { key, state }, tile }),
-  );
-}
-
-/** The codes from W's first row on, without padding, which must be zero unless a row is NaN. */
-async function readCodes({ part: { weight, wRow } }: Pick<Update, "part">, paddingIsZero = true) {
-  const bytes = new Uint8Array(await device.read(weight));
-  const whole = layoutOf(weight.type) === "panels" ? fromPanels(bytes, weight) : bytes;
-  const padded = whole.subarray(wRow * weight.pitch);
-  const isPadding = (i: number) => i % weight.pitch >= weight.cols;
-  if (paddingIsZero) assert(padded.every((code, i) => !isPadding(i) || code === 0), "padding");
-  return padded.filter((_, i) => i % weight.pitch < weight.cols);
-}
 
 for (const type of TYPES) {
   Deno.test(`stochastic updates of ${type} are bit-equal to their CPU transcription, in place and from a base`, async () => {
@@ -118,12 +40,12 @@ for (const type of TYPES) {
         const update = makeUpdate(shape, type);
         const { merged, base, frozen, b } = update;
         for (const step of [1, 2, 3, 1000]) {
-          await run(update, "in place", step, tile);
+          await runUpdate(update, "in place", step, tile);
           oracle.updateInPlace(merged, b, 0.5, { key: KEY, step });
           assertEquals(await readCodes(update), merged.codes, `step ${step} of ${shape.outputs}`);
         }
         assertNotEquals(merged.codes.subarray(0, frozen.length), frozen);
-        await run(update, base, 5, tile);
+        await runUpdate(update, base, 5, tile);
         const flushed = new Float32Array(b.length);
         const rounding = { key: KEY, step: 5 };
         oracle.updateRequantize(merged, frozen, b, flushed, 0.5, Infinity, rounding);
@@ -139,7 +61,7 @@ for (const type of TYPES) {
       ) {
         const update = makeUpdate(shape, type, 0.1);
         const { merged, base, frozen, b } = update;
-        await run(update, inPlace ? "in place" : base, 4, tile);
+        await runUpdate(update, inPlace ? "in place" : base, 4, tile);
         const rounding = { key: KEY, step: 4 };
         if (inPlace) oracle.updateInPlace(merged, b, 0.5, rounding);
         else {
@@ -154,24 +76,18 @@ for (const type of TYPES) {
         const wrong = steps.filter((step) => step > 0).length;
         assert(wrong <= 1e-4 * steps.length, `${wrong} of ${steps.length} codes differ`);
         const again = makeUpdate(shape, type, 0.1);
-        await run(again, inPlace ? "in place" : again.base, 4, tile);
+        await runUpdate(again, inPlace ? "in place" : again.base, 4, tile);
         assertEquals(await readCodes(again), got, "the same step gives the same bits");
       }
     }
   });
 }
 
-/** Places of codes in the order of their values. */
-function ordinal(code: number, type: typeof TYPES[number]): number {
-  if (type === "int8") return code << 24 >> 24;
-  return code < 128 ? code : 128 - code;
-}
-
 Deno.test("another step, key or tensor has other thresholds; the same ones again the same", async () => {
   const shape = SHAPES[0];
   const outcome = async (step: number, key: typeof KEY) => {
     const update = makeUpdate(shape);
-    await run(update, "in place", step, EXACT, key);
+    await runUpdate(update, "in place", step, EXACT, key);
     return await readCodes(update);
   };
   const first = await outcome(7, KEY);
@@ -203,7 +119,7 @@ for (const type of TYPES) {
       b: uploadMatrix(device, new Float32Array(rows), rows, 1).matrix,
     };
     for (const tile of [EXACT, MATRIX]) {
-      for (const step of [1, 2, 3]) await run({ part }, "in place", step, tile);
+      for (const step of [1, 2, 3]) await runUpdate({ part }, "in place", step, tile);
       assertEquals(await readCodes({ part }), codes);
     }
   });
@@ -220,7 +136,7 @@ for (const nan of NANS) {
       const b = new Float32Array(shape.outputs * shape.rank);
       new Uint32Array(b.buffer)[7 * shape.rank + 5] = nan;
       device.writeMatrix(update.part.b, b);
-      await run(update, "in place", 1, tile);
+      await runUpdate(update, "in place", 1, tile);
       const want = update.merged.codes.map((code, i) =>
         Math.floor(i / shape.inputs) === 7 ? FP8_NAN : code
       );
@@ -319,16 +235,6 @@ Deno.test("stochastic rounding of selected rows is refused", () => {
   );
 });
 
-/** Values of B after each of some steps, and what each changed it by, as f32. */
-function walk(length: number, steps: number, deviation: number) {
-  let b = new Float32Array(length);
-  return Array.from({ length: steps }, (_, i) => {
-    const before = b;
-    b = randomValues(length, 50 + i, deviation).map((v, at) => Math.fround(v + before[at]));
-    return { b, change: b.map((v, at) => v - before[at]) };
-  });
-}
-
 for (const type of TYPES) {
   Deno.test(`over many steps ${type} codes are bit-equal to their CPU transcription, which recovers what they were before training`, async () => {
     for (const shape of SHAPES) {
@@ -340,7 +246,7 @@ for (const type of TYPES) {
         for (const [i, { b, change }] of steps.entries()) {
           device.writeMatrix(part.b, b);
           device.writeMatrix(delta, change);
-          await run(update, { change: delta }, i + 1, tile);
+          await runUpdate(update, { change: delta }, i + 1, tile);
           oracle.updateStochastic(merged, b, change, 0.5, { key: KEY, step: i + 1 });
           assertEquals(await readCodes(update), merged.codes, `step ${i} of ${shape.outputs}`);
         }
@@ -359,7 +265,7 @@ for (const type of TYPES) {
         for (const [i, { b, change }] of steps.entries()) {
           device.writeMatrix(part.b, b);
           device.writeMatrix(delta, change);
-          await run(update, { change: delta }, i + 1, tile);
+          await runUpdate(update, { change: delta }, i + 1, tile);
           oracle.updateStochastic(merged, b, change, 0.5, { key: KEY, step: i + 1 });
         }
         const got = await readCodes(update);
@@ -370,7 +276,7 @@ for (const type of TYPES) {
         const wrong = off.filter((steps) => steps > 0).length;
         assert(wrong <= 3e-4 * off.length, `${wrong} of ${off.length} codes differ`);
         device.writeMatrix(delta, new Float32Array(shape.outputs * shape.rank));
-        await run(update, { change: delta }, 4, tile);
+        await runUpdate(update, { change: delta }, 4, tile);
         const moved = (await readCodes(update)).filter((code, i) => code !== got[i]).length;
         // What e4m3 has lost between codes of two sizes is guessed, and then may be rounded otherwise.
         assert(moved <= (type === "int8" ? 0 : 0.01 * got.length), `${moved} of ${got.length}`);
