@@ -38,11 +38,10 @@ for (const [family, config] of Object.entries({ "dense": GEMMA4, "E": GEMMA4_E }
         const [base, out, runs] = ["base", "out", "runs"].map((name) => join(folder, name));
         await Deno.mkdir(base);
         await writeTinyModel(base, { config });
-        const path = join(folder, "data.jsonl");
-        await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(8));
+        const rows = Array.from({ length: 8 }, () => ({ text: "abcdefghijklmnop" }));
         const sequence = { inputIds: IDS, labels: IDS };
         const options = {
-          data: Dataset.from(path),
+          data: Dataset.from(rows),
           method,
           batchSize: 4,
           sequenceLength: 16,

@@ -41,15 +41,14 @@ for (const [name, method] of Object.entries(TRAINED)) {
       const [base, out] = ["base", "out"].map((name) => join(folder, name));
       await Deno.mkdir(base);
       await writeTinyModel(base, { config: QWEN3 });
-      const data = join(folder, "data.jsonl");
-      await Deno.writeTextFile(data, '{"text":"abcdefghijklmnop"}\n'.repeat(8));
+      const rows = Array.from({ length: 8 }, () => ({ text: "abcdefghijklmnop" }));
       const sequence = { inputIds: IDS, labels: IDS };
       using model = await Model.load(base, { device });
       const untrained = await model.loss(sequence);
       const before = await (await model.network()).readParameter(Q_NORM);
       using trainer = await Trainer.create({
         model,
-        data: Dataset.from(data),
+        data: Dataset.from(rows),
         method,
         batchSize: 4,
         sequenceLength: 16,

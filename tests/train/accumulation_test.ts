@@ -1,5 +1,4 @@
 import { assert, assertEquals } from "@std/assert";
-import { join } from "node:path";
 import { Dataset, falqon, lora, type Method, Model, Trainer } from "../../mod.ts";
 import { initBatchCount } from "../../src/train/gradient_init.ts";
 import { device } from "../support/device.ts";
@@ -17,17 +16,15 @@ async function lossesBySplit(
   const losses: number[][] = [];
   await withFolder(async (folder) => {
     await writeTinyModel(folder);
-    const path = join(folder, "data.jsonl");
     const rows = Array.from({ length: 60 }, (_, i) => ({
       prompt: `What comes after ${"abcdefgh"[i % 8]}? `,
       completion: `It is ${"bcdefghi"[i % 8]}${", surely".repeat(i % 4)}.`,
     }));
-    await Deno.writeTextFile(path, rows.map((row) => JSON.stringify(row)).join("\n"));
     for (const [batchSize, gradAccumSteps] of SPLITS) {
       using model = await Model.load(folder, { device });
       using trainer = await Trainer.create({
         model,
-        data: Dataset.from(path),
+        data: Dataset.from(rows),
         method: method(),
         batchSize,
         gradAccumSteps,

@@ -67,11 +67,9 @@ for (const [what, [write, layers]] of Object.entries(MODELS)) {
   Deno.test(`${what} trains by every method: resumed bit for bit, rows between zero, saved as trained`, () =>
     withFolder(async (folder) => {
       await write(folder);
-      const data = join(folder, "train.jsonl");
-      const rows = Array.from({ length: 40 }, (_, i) => ({
+      const data = Array.from({ length: 16 }, (_, i) => ({
         text: `After ${"abcdefgh"[i % 8]} comes ${"bcdefghi"[i % 8]}, number ${i % 5}.`,
       }));
-      await Deno.writeTextFile(data, rows.map((row) => JSON.stringify(row)).join("\n"));
       const { tuning } = device;
       for (const [i, [name, make]] of Object.entries(METHODS).entries()) {
         const method = () => make(layers);
