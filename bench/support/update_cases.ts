@@ -16,7 +16,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { updateRows, type UpdateTile } from "../../src/kernels/falqon/falqon.ts";
 import { HALF_TILE, updateHalfBytes, type UpdateHalfTile } from "../../src/kernels/falqon/half.ts";
-import { type UpdateTensorTile, updateTensorTile } from "../../src/kernels/falqon/tensor.ts";
+import { type UpdateTensorTile, updateTensorTiles } from "../../src/kernels/falqon/tensor.ts";
 import { gemm } from "../../src/kernels/gemm/gemm.ts";
 import { FORMATS } from "../../src/numerics/formats.ts";
 import { copyCodes, rowsFromPanels } from "../../src/kernels/rows/copy_codes.ts";
@@ -112,7 +112,7 @@ export function updateTiles(
     { BM: 64, BN: 128, BK: 32, TM: 8, TN: 8 },
   ];
   const matrix = [
-    updateTensorTile("int8"),
+    updateTensorTiles("int8")[0],
     { subgroups: 4, columns: 32, steps: 8 },
     { subgroups: 4, columns: 32, steps: 32 },
     { subgroups: 4, columns: 64, steps: 8 },

@@ -10,12 +10,7 @@ import type { Device } from "../../gpu/device.ts";
 import { type Bindings, linearGrid, type Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import { type UpdateHalfTile, updateHalfTile, updateRowsHalf } from "./half.ts";
-import {
-  suitsTensorUpdate,
-  updateRowsTensor,
-  type UpdateTensorTile,
-  updateTensorTile,
-} from "./tensor.ts";
+import { updateRowsTensor, type UpdateTensorTile, updateTensorTile } from "./tensor.ts";
 import {
   type AdaptedPart,
   changeOf,
@@ -182,9 +177,8 @@ function updateTile(
   { part, base, selection, rounding, change }: UpdateRowsOptions,
 ): UpdateTile | UpdateHalfTile | UpdateTensorTile {
   if ((selection?.count ?? part.rows) <= FEW_ROWS.BM) return FEW_ROWS;
-  if (!selection && !change && suitsTensorUpdate(device, part, base)) {
-    return updateTensorTile(part.weight.type);
-  }
+  const tensor = selection || change ? null : updateTensorTile(device, part, base);
+  if (tensor) return tensor;
   const isStep = isInPlace(base) && rounding && !selection && !change;
   const half = isStep && updateHalfTile(device, part, base);
   if (half) return half;

@@ -31,9 +31,9 @@ const PANELS_TILE: UpdateTensorTile = { subgroups: 4, columns: 32, steps: 16 };
  */
 const ROWS_TILE: UpdateTensorTile = { subgroups: 8, columns: 32, steps: 32 };
 
-/** The tile for a weight of a format. */
-export function updateTensorTile(type: Matrix["type"]): UpdateTensorTile {
-  return layoutOf(type) === "panels" ? PANELS_TILE : ROWS_TILE;
+/** The tiles for a weight of a format: the first that a device has workgroup memory for. */
+export function updateTensorTiles(type: Matrix["type"]): readonly UpdateTensorTile[] {
+  return layoutOf(type) === "panels" ? [PANELS_TILE] : [ROWS_TILE, PANELS_TILE];
 }
 
 /** Rows and rank from which fragments are not mostly empty. */
@@ -43,29 +43,35 @@ const SMALLEST_RANK = 16;
 const LARGEST_RANK = 128;
 
 /** Vectors of 16 bytes of workgroup memory that a row has, for its coefficients, then its sums. */
-function longestRow({ columns }: UpdateTensorTile, rankSteps: number): number {
-  return Math.max(5 * columns / 16, 2 * rankSteps + 1);
+function longestRow({ columns }: UpdateTensorTile, rankSteps: number, sets: number): number {
+  return Math.max(sets * 5 * columns / 16, 2 * rankSteps + 1);
+}
+
+/** Sets of sums that an update makes. */
+function setsOf(base: UpdateBase): number {
+  return changeOf(base) ? 2 : 1;
 }
 
 /** Bytes of workgroup memory that the kernel with a tile and one or two sets of sums needs. */
 function updateTensorBytes(tile: UpdateTensorTile, rank: number, sets: number): number {
   const rankSteps = Math.ceil(rank / 16);
-  const rows = sets * 16 * tile.subgroups;
+  const rows = 16 * tile.subgroups;
   const a = 16 * rankSteps * (tile.columns / 8 + 1);
-  return 16 * (a + rows * longestRow(tile, rankSteps)) + 4 * rows;
+  return 16 * (a + rows * longestRow(tile, rankSteps, sets)) + 4 * sets * rows;
 }
 
-/** Whether the kernel can write all rows of a part, and is worth it. */
-export function suitsTensorUpdate(
+/** The tile by which the kernel writes all rows of a part; null where it cannot, or is not worth it. */
+export function updateTensorTile(
   device: Device,
   { weight, rows, rank }: AdaptedPart,
   base: UpdateBase,
-): boolean {
-  const sets = changeOf(base) ? 2 : 1;
-  return supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS && rank >= SMALLEST_RANK &&
-    rank <= LARGEST_RANK &&
-    updateTensorBytes(updateTensorTile(weight.type), rank, sets) <=
-      device.limits.maxComputeWorkgroupStorageSize;
+): UpdateTensorTile | null {
+  const suits = supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS &&
+    rank >= SMALLEST_RANK && rank <= LARGEST_RANK;
+  if (!suits) return null;
+  const { maxComputeWorkgroupStorageSize: room } = device.limits;
+  const fits = (tile: UpdateTensorTile) => updateTensorBytes(tile, rank, setsOf(base)) <= room;
+  return updateTensorTiles(weight.type).find(fits) ?? null;
 }
 
 /** Operands of {@linkcode updateRowsTensor}, checked by the caller. */
@@ -98,7 +104,7 @@ export function updateRowsTensor(
       ...updateConstants(weight.type, short),
       SUBGROUPS: subgroups,
       COLUMNS: columns,
-      LONGEST_ROW: longestRow(tile, rankSteps),
+      LONGEST_ROW: longestRow(tile, rankSteps, setsOf(base)),
       STEPS: steps,
       RANK_STEPS: rankSteps,
       A_LOADS: Math.ceil(rankSteps * columns / (32 * subgroups)),
@@ -106,7 +112,7 @@ export function updateRowsTensor(
       STOCHASTIC: !!rounding,
       RECOVERS: !!change,
       TURN: !!rounding && base === "in place",
-      SETS: change ? 2 : 1,
+      SETS: setsOf(base),
       HALVES: part.secondRow !== undefined,
       LOW: needsTwoParts(coefficientBits(weight.type, short)),
       EMULATE: !supportsMatrix(device, F16_MATRIX),

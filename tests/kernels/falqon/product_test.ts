@@ -6,7 +6,7 @@ import { Program } from "../../../src/gpu/program.ts";
 import { StepState } from "../../../src/gpu/step_state.ts";
 import { updateRows, type UpdateRowsOptions } from "../../../src/kernels/falqon/falqon.ts";
 import { codesOfB, largestLength, productChange } from "../../../src/kernels/falqon/product.ts";
-import { suitsTensorUpdate } from "../../../src/kernels/falqon/tensor.ts";
+import { updateTensorTile } from "../../../src/kernels/falqon/tensor.ts";
 import { FORMATS } from "../../../src/numerics/formats.ts";
 import { relativeError } from "../../oracle/compare.ts";
 import { updateProduct } from "../../oracle/falqon_update.ts";
@@ -210,10 +210,10 @@ for (const type of TYPES) {
   });
 }
 
-Deno.test("twice a rank of 64 runs on tensor cores where workgroup memory is large enough", () => {
+Deno.test("tensor cores take an update by the largest tile that workgroup memory has room for", () => {
   const gpu = openDryTensorGpu();
-  const part = (rank: number) => ({
-    weight: gpu.matrix(400, 64, "int8", "W"),
+  const part = (rank: number, type: typeof TYPES[number]) => ({
+    weight: gpu.matrix(400, 64, type, "W"),
     wRow: 0,
     aRow: 144,
     rows: 139,
@@ -223,18 +223,27 @@ Deno.test("twice a rank of 64 runs on tensor cores where workgroup memory is lar
     b: gpu.matrix(139, rank, "f32", "factor"),
   });
   for (
-    const [memory, rank, suits] of [
-      [48, 128, true],
-      [32, 128, true],
-      [16, 128, false],
-      [16, 64, true],
-      [48, 160, false],
+    const [memory, type, rank, recovers, subgroups] of [
+      [48, "int8", 128, false, 4],
+      [32, "int8", 128, false, 4],
+      [16, "int8", 128, false, undefined],
+      [16, "int8", 64, false, 4],
+      [48, "int8", 160, false, undefined],
+      // Two sets of sums take more, and e4m3 has a larger tile.
+      [48, "int8", 64, true, 4],
+      [32, "int8", 64, true, 4],
+      [16, "int8", 64, true, undefined],
+      [48, "e4m3", 64, true, 8],
+      [32, "e4m3", 64, true, 4],
+      [48, "e4m3", 128, true, 4],
     ] as const
   ) {
     const limits = { ...gpu.limits, maxComputeWorkgroupStorageSize: memory * 1024 };
     const device = Object.create(gpu, { limits: { value: limits } });
-    const label = `${memory} KiB, rank ${rank}`;
-    assertEquals(suitsTensorUpdate(device, part(rank), "in place"), suits, label);
+    const given = part(rank, type);
+    const base = recovers ? { change: given.b } : "in place" as const;
+    const label = `${memory} KiB, ${type}, rank ${rank}${recovers ? ", recovered" : ""}`;
+    assertEquals(updateTensorTile(device, given, base)?.subgroups, subgroups, label);
   }
 });
 

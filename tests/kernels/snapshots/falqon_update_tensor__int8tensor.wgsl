@@ -4,7 +4,7 @@ enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 const SUBGROUPS = 4;
 const COLUMNS = 32;
-const LONGEST_ROW = 10;
+const LONGEST_ROW = 20;
 const STEPS = 16;
 const RANK_STEPS = 2;
 const A_LOADS = 1;
@@ -291,7 +291,7 @@ const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
 const SUM_ROW = SUM_PART * STEP;
 const BETA_ROW = 2u * RANK_STEPS + 1u;
 const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's rows, and the coefficients before
-const PLACE = SETS * ROWS * LONGEST_ROW; // two sets of sums: with B before the last step, and with B now
+const PLACE = ROWS * LONGEST_ROW; // for coefficients, then for sums: two sets where it RECOVERS, with B before and with B now
 
 var<workgroup> tile: array<vec4<u32>, SUMS + SUBGROUPS * PLACE>;
 var<workgroup> units: array<f32, SETS * SUBGROUPS * ROWS>; // what each row's sums are multiplied by
