@@ -110,7 +110,13 @@ function isEmpty(value: unknown): boolean {
 }
 
 function keysOf(row: Row): string {
-  return Object.keys(row).join(", ") || "(none)";
+  return listed(Object.keys(row)).join(", ") || "(none)";
+}
+
+/** Keys for a sentence: as many and as much of them as can be read. */
+function listed(keys: readonly string[]): string[] {
+  const shown = keys.slice(0, 20).map((key) => key.length > 40 ? `${key.slice(0, 40)}…` : key);
+  return keys.length > 20 ? [...shown, `and ${keys.length - 20} more`] : shown;
 }
 
 const CONVERSATION_KEYS = ["messages", "conversations", "conversation"];
@@ -172,7 +178,7 @@ function unknownFormat(row: Row, present: Row, where: string): DataError {
     );
   }
   const empty = Object.keys(row).filter((key) => looksLikeData(key) && row[key] === null);
-  const nulls = empty.length > 0 ? `, of which "${empty.join('" and "')}" is null` : "";
+  const nulls = empty.length > 0 ? `, of which "${listed(empty).join('" and "')}" is null` : "";
   return new DataError(
     `Cannot read ${where}: it has the keys ${keysOf(row)}${nulls}; give text, or prompt and ` +
       "completion, or instruction and output (and input), or messages or conversations, or " +

@@ -1,4 +1,10 @@
-import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { ChatTemplate } from "../../src/io/chat_template.ts";
 import { alpacaPrompt } from "../../src/data/alpaca.ts";
 import { fit } from "../../src/data/truncate.ts";
@@ -103,6 +109,11 @@ Deno.test("rows that mean nothing are refused with what was found and wanted", (
     "Cannot read x.jsonl line 9: it has the keys question, answer; give text, or prompt and",
   );
   assertStringIncludes(message({}), "has the keys (none)");
+  const many = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`key ${i}`, null]));
+  assertStringIncludes(message(many), "key 19, and 10 more");
+  const long = message({ ["text".repeat(10_000)]: null });
+  assertStringIncludes(long, "has the keys texttexttexttexttexttexttexttexttexttext…");
+  assert(long.length < 400);
   assertStringIncludes(message([1]), "is an array; give one JSON object per row");
   assertStringIncludes(message("text"), "is the string text");
   assertStringIncludes(message(null), "is null");

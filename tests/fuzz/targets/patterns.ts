@@ -20,8 +20,8 @@ const RUNS = ["a", " ", "1", "\n", "-", "aA", "a ", "é"].flatMap((piece) => [
 
 /** An expression that JavaScript reads as Python does, or null. */
 function inJavaScript(source: string): RegExp | null {
-  // What the two read in another way: places before the last line feed, sets of Unicode, groups and options of Python's own.
-  if (/\$|\\[AzZbBdDsSwW]|\(\?[^:=!<]|\(\?<[^=!]|\[|\\[xupPc0-9]|[{}]|[*+?][*+]/.test(source)) {
+  // What the two read in another way: places before the last line feed, sets of Unicode, groups, options and \a of Python's own.
+  if (/\$|\\[aAzZbBdDsSwW]|\(\?[^:=!<]|\(\?<[^=!]|\[|\\[xupPc0-9]|[{}]|[*+?][*+]/.test(source)) {
     return null;
   }
   try {
