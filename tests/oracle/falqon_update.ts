@@ -230,14 +230,13 @@ export function updateStochastic(
   scaling: number,
   rounding: RoundingStream,
 ): UpdateStatistics {
-  const rows = Array.from({ length: weight.outputs }, (_, i) => i);
   const before = b.map((value, i) => value - change[i]);
   const how = {
     rounding: { ...rounding, step: null },
     coefficient: roundedCoefficient,
     before,
   };
-  return writeRows(weight, weight.codes, b, change, scaling, rows, how).statistics;
+  return writeRows(weight, weight.codes, b, change, scaling, allRows(weight), how).statistics;
 }
 
 /**
@@ -256,9 +255,8 @@ export function updateInPlace(
   scaling: number,
   rounding: RoundingStream,
 ): UpdateStatistics {
-  const rows = Array.from({ length: weight.outputs }, (_, i) => i);
   const how = { rounding, coefficient: roundedCoefficient };
-  return writeRows(weight, weight.codes, change, change, scaling, rows, how).statistics;
+  return writeRows(weight, weight.codes, change, change, scaling, allRows(weight), how).statistics;
 }
 
 /**
@@ -292,9 +290,13 @@ export function updateProduct(
     }
   }
   const factors = { rows: scales.slice(0, outputs), columns: new Float32Array(rank).fill(1) };
-  const rows = Array.from({ length: outputs }, (_, i) => i);
   const how = { rounding, coefficient: roundedCoefficient, factors };
-  return writeRows(weight, weight.codes, factor, intended, scaling, rows, how).statistics;
+  return writeRows(weight, weight.codes, factor, intended, scaling, allRows(weight), how)
+    .statistics;
+}
+
+function allRows({ outputs }: CodedWeight): number[] {
+  return Array.from({ length: outputs }, (_, i) => i);
 }
 
 /**

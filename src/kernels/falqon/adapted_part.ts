@@ -56,6 +56,11 @@ export function changeOf(base: UpdateBase): Matrix | undefined {
   return base !== "in place" && "change" in base ? base.change : undefined;
 }
 
+/** Sets of sums that an update makes: with B as it is, and where codes are recovered also with B before. */
+export function setsOf(base: UpdateBase): 1 | 2 {
+  return changeOf(base) ? 2 : 1;
+}
+
 /** Checks that a part and what its rows start from lie inside their codes. */
 export function checkPart(
   kernel: string,

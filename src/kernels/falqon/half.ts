@@ -10,7 +10,7 @@ import { roundUp } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Bindings, DispatchCost, Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
-import { type AdaptedPart, changeOf, type UpdateBase } from "./adapted_part.ts";
+import { type AdaptedPart, setsOf, type UpdateBase } from "./adapted_part.ts";
 import { codeBound } from "./update_format.ts";
 
 /** How a workgroup of `falqon_update_half.wgsl` is made up. BM to TN are multiples of 4. */
@@ -48,7 +48,7 @@ export function updateHalfTile(
 ): UpdateHalfTile | undefined {
   if (!device.tuning.packedUpdate || rows < FEWEST_ROWS) return undefined;
   if (rank < SMALLEST_RANK || rank > LARGEST_RANK) return undefined;
-  const sets = changeOf(base) ? 2 : 1;
+  const sets = setsOf(base);
   const most = device.limits.maxComputeWorkgroupStorageSize;
   return [HALF_TILE, NARROW_TILE].find((tile) => updateHalfBytes(tile, rank, sets) <= most);
 }

@@ -9,7 +9,7 @@ import { type BufferView, layoutOf, type Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { DispatchCost, Program } from "../../gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
-import { type AdaptedPart, changeOf, isInPlace, type UpdateBase } from "./adapted_part.ts";
+import { type AdaptedPart, changeOf, isInPlace, setsOf, type UpdateBase } from "./adapted_part.ts";
 import { roundingBindings, roundingParams, type StochasticRounding } from "./rounding.ts";
 import { coefficientBits, needsTwoParts, updateConstants } from "./update_format.ts";
 
@@ -45,11 +45,6 @@ const LARGEST_RANK = 128;
 /** Vectors of 16 bytes of workgroup memory that a row has, for its coefficients, then its sums. */
 function longestRow({ columns }: UpdateTensorTile, rankSteps: number, sets: number): number {
   return Math.max(sets * 5 * columns / 16, 2 * rankSteps + 1);
-}
-
-/** Sets of sums that an update makes. */
-function setsOf(base: UpdateBase): number {
-  return changeOf(base) ? 2 : 1;
 }
 
 /** Bytes of workgroup memory that the kernel with a tile and one or two sets of sums needs. */
