@@ -21,7 +21,7 @@
 
 import { trainingMethod } from "../src/cli/method.ts";
 import { UsageError } from "../src/cli/errors.ts";
-import { group, list, path, renamed, text, toggle, whole } from "../src/cli/flags.ts";
+import { group, path, renamed, text, toggle, whole } from "../src/cli/flags.ts";
 import { openDevice } from "../src/cli/open_device.ts";
 import { METHOD_FLAGS } from "../src/cli/method_flags.ts";
 import { GPU_FLAGS, type MethodValues } from "../src/cli/shared_flags.ts";
@@ -54,7 +54,6 @@ export const FLAGS = {
     ),
     steps: whole(`Steps, the first ${WARMUP} untimed`, "12"),
     seed: whole("Seeds weights and tokens", "0"),
-    without: list("NAMES", "Work that packed f16 is not to do: gradients, update", "none"),
   }),
   ...group("Output", {
     label: text("TEXT", "A name for the line"),
@@ -120,7 +119,6 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   }
   mark("modules");
   using device = await openDevice(values, terminal);
-  for (const name of values.without ?? []) leaveToF32(device, name);
   mark("device");
   const config = architecture(values, sequenceLength);
   const rank = values.method === "full" ? null : Number((values as MethodValues).rank ?? 64);
@@ -176,23 +174,6 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     firstLoss: firstSum / targets,
     lastLoss: timed.lossSum / targets,
   };
-}
-
-/** Has a part of a step computed in f32 that packed f16 would take. */
-function leaveToF32(device: Device, name: string): void {
-  const { tuning } = device;
-  const { f16Storage } = tuning;
-  if (name === "update") device.tuning = { ...tuning, packedUpdate: false };
-  else if (name !== "gradients") {
-    throw new UsageError(`Cannot leave "${name}" to f32: name gradients, update or both`);
-  } else if (tuning.packedGradients) {
-    // Without packed arithmetic nothing reads them in f16.
-    device.tuning = {
-      ...tuning,
-      packedGradients: false,
-      f16Storage: { ...f16Storage, gradients: false },
-    };
-  }
 }
 
 /** Runs the remaining steps without a wait in between. */

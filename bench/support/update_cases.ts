@@ -15,10 +15,8 @@ import {
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { updateRows, type UpdateTile } from "../../src/kernels/falqon/falqon.ts";
-import { HALF_TILE, updateHalfBytes, type UpdateHalfTile } from "../../src/kernels/falqon/half.ts";
 import { type UpdateTensorTile, updateTensorTiles } from "../../src/kernels/falqon/tensor.ts";
 import { gemm } from "../../src/kernels/gemm/gemm.ts";
-import { FORMATS } from "../../src/numerics/formats.ts";
 import { copyCodes, rowsFromPanels } from "../../src/kernels/rows/copy_codes.ts";
 import { quantize } from "../../src/kernels/rows/quantize.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
@@ -26,7 +24,6 @@ import { submitOnce } from "../../src/gpu/submit_once.ts";
 import { F16_MATRIX, supportsMatrix } from "../../src/gpu/subgroup_matrix.ts";
 import { randomNormal } from "../../src/kernels/rows/random.ts";
 import { lowRankGradient, type LowRankVariant } from "../../src/kernels/gemm/low_rank_gradient.ts";
-import { pairsForGradients } from "../../src/kernels/gemm/low_rank_gradient_half.ts";
 import {
   lowRankGradientTensor,
   type LowRankTensorVariant,
@@ -95,15 +92,8 @@ export function normalElements(
 
 const [LOW_A, LOW_B, LOW_W] = [1, 2, 3];
 
-/** A tile of any of the update's kernels. */
-export type AnyUpdateTile = UpdateTile | UpdateHalfTile | UpdateTensorTile;
-
-/** Tiles of the update to compare on a device, for a way that they can take. */
-export function updateTiles(
-  device: Device,
-  { rank }: StepSizes,
-  { rule }: UpdateWay,
-): AnyUpdateTile[] {
+/** Tiles of the update to compare on a device. */
+export function updateTiles(device: Device): (UpdateTile | UpdateTensorTile)[] {
   const exact = [
     { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 },
     { BM: 128, BN: 128, BK: 16, TM: 8, TN: 8 },
@@ -122,21 +112,7 @@ export function updateTiles(
     { subgroups: 8, columns: 32, steps: 16 },
     { subgroups: 8, columns: 32, steps: 32 },
   ];
-  const half = [
-    HALF_TILE,
-    { ...HALF_TILE, steps: 1 },
-    { ...HALF_TILE, steps: 2 },
-    { ...HALF_TILE, steps: 8 },
-    { ...HALF_TILE, BN: 64, steps: 8 },
-    { ...HALF_TILE, BN: 64, TN: 4, steps: 8 },
-    { ...HALF_TILE, BM: 128, BN: 64, steps: 8 },
-    { ...HALF_TILE, TN: 4 },
-    { ...HALF_TILE, TM: 4 },
-  ];
-  if (supportsMatrix(device, F16_MATRIX)) return [...matrix, exact[0]];
-  if (!device.hasF16 || rule !== "stochastic") return exact;
-  const most = device.limits.maxComputeWorkgroupStorageSize;
-  return [...half.filter((tile) => updateHalfBytes(tile, rank, 2) <= most), ...exact];
+  return supportsMatrix(device, F16_MATRIX) ? [...matrix, exact[0]] : exact;
 }
 
 /** The updates that are measured: the rule, and the format of the weight. */
@@ -161,15 +137,15 @@ const KEY = { low: 1, high: 2 };
 
 /**
  * An update of all rows of a linear [outputs, inputs]. The error is the share of wrong codes in
- * sampled rows: 0, or on tensor cores, which add in another order, and in packed f16, a few that
- * differ by one; 1 if one differs by more.
+ * sampled rows: 0, or on tensor cores, which add in another order, a few that differ by one; 1 if
+ * one differs by more.
  */
 export async function updateCase(
   device: Device,
   { rank }: StepSizes,
   [outputs, inputs]: readonly [number, number],
   { rule, type }: UpdateWay,
-  tile?: AnyUpdateTile,
+  tile?: UpdateTile | UpdateTensorTile,
 ): Promise<BenchCase> {
   const weight = device.matrix(outputs + rank, inputs, type, "weight");
   const base = device.matrix(outputs, inputs, type, "reference codes");
@@ -199,10 +175,6 @@ export async function updateCase(
     columnFactors,
     b,
   };
-  const isTensor = supportsMatrix(device, F16_MATRIX) && !(tile && "BM" in tile);
-  const isHalf = tile
-    ? "steps" in tile && "BM" in tile
-    : device.tuning.packedUpdate && rule === "stochastic";
   const codesOf = async (matrix: Matrix, rows: number[]) => {
     const bytes = new Uint8Array(await device.read(matrix));
     const codes = new Uint8Array(rows.length * inputs);
@@ -220,7 +192,7 @@ export async function updateCase(
     }`,
     flops: 2 * outputs * inputs * rank,
     bytes: 2 * outputs * inputs,
-    tolerance: isHalf ? 4e-3 : isTensor ? 1e-4 : 0,
+    tolerance: supportsMatrix(device, F16_MATRIX) && !(tile && "BM" in tile) ? 1e-4 : 0,
     record: (program) =>
       updateRows(program, {
         part,
@@ -260,11 +232,7 @@ export async function updateCase(
         codes.subarray(0, frozen.length),
         (code, i) => Math.abs(ordinal(written[i], type) - ordinal(code, type)),
       );
-      // Where codes are finer than packed f16 is exact, it may be off by several, but not by much.
-      const values = FORMATS[type].codec.values();
-      const isFar = (i: number) =>
-        !isHalf || Math.abs(values[written[i]] - values[codes[i]]) > 2 ** -4;
-      if (steps.some((step, i) => step > 1 && isFar(i))) return 1;
+      if (steps.some((step) => step > 1)) return 1;
       return steps.filter((step) => step > 0).length / steps.length;
     },
     free() {
@@ -275,22 +243,18 @@ export async function updateCase(
 }
 
 /**
- * A way to compute dB: the general GEMM, or the low-rank kernel in f32, in packed f16 or on tensor
- * cores, with a variant of its tiles; the last two also from a gradient in f16, `scaled` like its
- * codes.
+ * A way to compute dB: the general GEMM, or the low-rank kernel in f32 or on tensor cores, with a
+ * variant of its tiles; there also from a gradient in f16, `scaled` like its codes.
  */
 export type GradientWay =
   | { kernel: "gemm" }
   | { kernel: "low-rank"; variant: Partial<LowRankVariant> }
-  | { kernel: "half"; variant: Partial<LowRankVariant>; scaled: boolean }
   | { kernel: "tensor"; variant: Partial<LowRankTensorVariant>; scaled?: boolean };
 
 /** The ways that training uses. */
 const GRADIENT_WAYS: readonly GradientWay[] = [
   { kernel: "gemm" },
   { kernel: "low-rank", variant: {} },
-  { kernel: "half", variant: {}, scaled: false },
-  { kernel: "half", variant: {}, scaled: true },
   { kernel: "tensor", variant: {} },
   { kernel: "tensor", variant: {}, scaled: true },
 ];
@@ -307,20 +271,6 @@ const GRADIENT_VARIANTS: readonly GradientWay[] = [
     { BM: 128, BN: 64, BK: 32, TM: 8, TN: 8 },
     { BM: 256, BN: 64, BK: 16, TM: 16, TN: 8 },
   ].map((variant) => ({ kernel: "low-rank" as const, variant })),
-  ...[
-    { splits: 4 },
-    { splits: 8 },
-    { splits: 9 },
-    { splits: 16 },
-    { splits: 24 },
-    { BK: 32 },
-    { TN: 4 },
-    { BM: 64 },
-    { BM: 64, TM: 4 },
-    { BM: 256 },
-  ].flatMap((variant) =>
-    [false, true].map((scaled) => ({ kernel: "half" as const, variant, scaled }))
-  ),
   ...[
     { splitK: 256 },
     { splitK: 512 },
@@ -343,9 +293,7 @@ const GRADIENT_VARIANTS: readonly GradientWay[] = [
 /** The ways to compute dB that a device supports. */
 export function gradientWays(device: Device, sweep: boolean): GradientWay[] {
   const ways = sweep ? [...GRADIENT_WAYS, ...GRADIENT_VARIANTS] : GRADIENT_WAYS;
-  return ways.filter(({ kernel }) =>
-    kernel === "half" ? device.hasF16 : kernel !== "tensor" || supportsMatrix(device, F16_MATRIX)
-  );
+  return ways.filter(({ kernel }) => kernel !== "tensor" || supportsMatrix(device, F16_MATRIX));
 }
 
 /** Elements of gradients are about this large. */
@@ -353,7 +301,7 @@ const GRADIENT_SIZE = 1e-6;
 
 /**
  * dB = Gᵀ·low for a linear with `outputs`. The error is relative, over sampled rows, against f64:
- * on tensor cores that of two factors rounded to f16, in packed f16 also of short sums.
+ * on tensor cores that of two factors rounded to f16.
  */
 export async function gradientCase(
   device: Device,
@@ -371,7 +319,7 @@ export async function gradientCase(
     scales: device.vector(tokens, "f32", "gradient scales"),
     columnScales: uploaded(device, new Float32Array(gradient.pitch).fill(1000)),
   };
-  const scaled = "scaled" in way && !!way.scaled;
+  const scaled = way.kernel === "tensor" && !!way.scaled;
   const f16Gradient = device.matrix(scaled ? tokens : 0, outputs, "f16", "scaled gradient");
   using made = new Program(device);
   quantize(made, { input: gradient, ...codes, granularity: "row" });
@@ -386,18 +334,11 @@ export async function gradientCase(
     name: `dB ${outputs}×${rank} ${way.kernel}${variant} of ${a.type}`,
     flops: 2 * outputs * rank * tokens,
     bytes: ELEMENT_BYTES[a.type] * tokens * outputs + 4 * rank * (tokens + outputs),
-    tolerance: way.kernel === "tensor" ? 5e-4 : way.kernel === "half" ? 1.5e-3 : 1e-5,
+    tolerance: way.kernel === "tensor" ? 5e-4 : 1e-5,
     record(program) {
       if (way.kernel === "gemm") gemm(program, { layout: "tn", ...product });
       else if (way.kernel === "low-rank") lowRankGradient(program, { ...product, ...way });
-      else if (way.kernel === "half") {
-        const { variant } = way;
-        lowRankGradient(program, {
-          ...product,
-          variant,
-          pairs: pairsForGradients(program, low, codes),
-        });
-      } else {
+      else {
         const range = scaled
           ? scaleOfF16Gradient(program, codes)
           : recordGradientScale(program, codes);

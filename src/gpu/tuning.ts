@@ -15,20 +15,13 @@ import { defaultSubgroupUses, type SubgroupCapabilities, type SubgroupUses } fro
 export interface F16Storage {
   /** Outputs of products of quantised operands, next to which f16 rounds little. */
   readonly activations: boolean;
-  /**
-   * Gradients that a product of quantised operands and one of f16 factors both read: on tensor cores,
-   * or in packed arithmetic.
-   */
+  /** Gradients that a product of quantised operands and one on tensor cores both read. */
   readonly gradients: boolean;
 }
 
 /** The ways chosen on a device. */
 export interface Tuning {
   readonly f16Storage: F16Storage;
-  /** Whether gradients of factors of low rank are multiplied in packed f16 where codes tell how far they reach. */
-  readonly packedGradients: boolean;
-  /** Whether sums of FALQON's stochastic update in place are made in packed f16. */
-  readonly packedUpdate: boolean;
   /** What workgroups do through their subgroups. */
   readonly subgroups: SubgroupUses;
   /**
@@ -47,12 +40,9 @@ interface Capabilities extends SubgroupCapabilities {
 /** What suits a device. */
 export function defaultTuning(device: Capabilities): Tuning {
   const activations = device.hasF16 && !device.isFallback;
-  const packed = activations && !supportsMatrix(device, F16_MATRIX);
+  const gradients = activations && supportsMatrix(device, F16_MATRIX);
   return {
-    // Gradients as well: either kind of core multiplies them in f16.
-    f16Storage: { activations, gradients: activations },
-    packedGradients: packed,
-    packedUpdate: packed,
+    f16Storage: { activations, gradients },
     subgroups: defaultSubgroupUses(device),
     // A CPU adapter spends seconds on compiling every slice and gains nothing from it.
     attentionUnroll: device.isFallback ? 2 : 8,

@@ -41,7 +41,7 @@ const VALUES = [
     "target_columns",
     "frequencies",
   ],
-  ...["codes", "weight", "base", "packed", "pairs", "transposed", "target_codes", "absmax_codes"],
+  ...["codes", "weight", "base", "packed", "transposed", "target_codes", "absmax_codes"],
   ...["q_weight", "k_weight", "inputs", "results", "state", "counter"],
 ];
 

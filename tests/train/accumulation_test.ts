@@ -57,15 +57,6 @@ Deno.test("gradient initialisation takes whole steps, however they are split", (
 });
 
 Deno.test("losses do not depend on how a step is split into micro-batches", async () => {
-  // Packed f16 adds 64 tokens at a time, and which ones these are depends on the split: 1e-3 of a gradient.
-  const { f16Storage } = device.tuning;
-  if (device.tuning.packedGradients) {
-    device.tuning = {
-      ...device.tuning,
-      packedGradients: false,
-      f16Storage: { ...f16Storage, gradients: false },
-    };
-  }
   const methods: Record<string, () => Method> = {
     "lora": () => lora({ rank: 4 }),
     "falqon in int8": () => falqon({ rank: 4, format: "int8", denseType: "f32" }),

@@ -172,13 +172,12 @@ Deno.test("q, k, v, gate, up and gradients take half the bytes where kernels rea
   const config = MODELS["LLaMA-7B"];
   const cases: [string, typeof openDryGpu, number[]][] = [
     ["falqon", openDryTensorGpu, [2, 2, 2]],
-    ["falqon", openDryGpu, [2, 2, 2]],
+    ["falqon", openDryGpu, [2, 2, 4]],
     ["falqon, some rows", openDryTensorGpu, [4, 4, 4]],
     ["falqon, one scale a matrix", openDryTensorGpu, [2, 2, 4]],
     ["fp8-lora", openDryTensorGpu, [4, 4, 4]],
     ["falqon in int8", openDryTensorGpu, [2, 2, 2]],
-    ["falqon in int8", openDryGpu, [2, 2, 2]],
-    ["falqon, some rows", openDryGpu, [4, 4, 4]],
+    ["falqon in int8", openDryGpu, [2, 2, 4]],
   ];
   for (const [name, open, bytes] of cases) {
     assertEquals(await widestBytes(open, config, { ...NARROW, ...INT8 }[name]), bytes, name);
@@ -257,7 +256,7 @@ Deno.test("delta nets run kernels of their own, and attention that is gated stay
 /** The kernel of the largest products natively. */
 const PRODUCT = { fp8: "gemm_f16", int8: "gemm_int8" };
 
-Deno.test("where one kernel is compiled after another, FALQON's first step has large ones twice only where that saves time in every step", async () => {
+Deno.test("where one kernel is compiled after another, FALQON's first step has no large one twice but the product", async () => {
   const config = MODELS["LLaMA-7B"];
   for (const format of ["fp8", "int8"] as const) {
     const method = falqon({ rank: 64, format, init: "gradient" });
@@ -268,9 +267,7 @@ Deno.test("where one kernel is compiled after another, FALQON's first step has l
     });
     assert(largest.some(({ name, lines: [first] }) => name === "gemm_f16" && first > 500), format);
     const twice = largest.filter(({ lines }) => lines.length > 1 && lines[1] > 500);
-    // The product, its output in f32 and in f16, where choosing when it runs costs time in every step. And what writes
-    // and reads the gradient of gate and up in f16, half of the bytes: in f32 sketches read it, and all other gradients are.
-    const wanted = [PRODUCT[format], "low_rank_gradient_half", "swiglu_backward_quantized"];
-    assertEquals(twice.map(({ name }) => name).sort(), wanted, format);
+    // Its output in f32 and in f16: choosing when it runs costs time in every step.
+    assertEquals(twice.map(({ name }) => name), [PRODUCT[format]], format);
   }
 });

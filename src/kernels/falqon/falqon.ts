@@ -9,7 +9,6 @@ import type { BufferView, Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import { type Bindings, linearGrid, type Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
-import { type UpdateHalfTile, updateHalfTile, updateRowsHalf } from "./half.ts";
 import { updateRowsTensor, type UpdateTensorTile, updateTensorTile } from "./tensor.ts";
 import {
   type AdaptedPart,
@@ -63,7 +62,7 @@ export interface UpdateRowsOptions {
    * The kernel and its tile, for measurements. Default: chosen by the device and the number of
    * rows.
    */
-  tile?: UpdateTile | UpdateHalfTile | UpdateTensorTile;
+  tile?: UpdateTile | UpdateTensorTile;
 }
 
 /**
@@ -76,9 +75,6 @@ export interface UpdateRowsOptions {
  * In place with `rounding`, B is the change of one step, and codes start from what they are. Given B's
  * change as the base, B is all of it, and codes start from what they were before training. 11 bits of
  * coefficients are used in both.
- *
- * On other GPUs with f16, packed arithmetic takes the sums of either, and their codes are those of the
- * rule but for its rounding, about 2^-10 of a sum.
  */
 export function updateRows(program: Program, options: UpdateRowsOptions): void {
   const { part, base, selection, rounding, change, results } = options;
@@ -97,19 +93,6 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
       throw new RangeError("updateRows: tensor cores write all rows, without change");
     }
     updateRowsTensor(program, { part, base, rounding, results, tile, cost });
-    return;
-  }
-  if ("steps" in tile) {
-    if (selection || change || !isInPlace(base) || !rounding) {
-      throw new RangeError(
-        "updateRows: packed f16 writes all rows, in place and rounded stochastically, without change",
-      );
-    }
-    const sets = changeOf(base) ? 2 : 1;
-    const constants = { ...rowConstants(options), SETS: sets, CHANGE: false, FLAGS: !!results };
-    const bindings = { ...rowBindings(options), ...(results && { results }) };
-    const params = rowParams(options);
-    updateRowsHalf(program, { part, tile, constants, bindings, params, cost });
     return;
   }
   const { BM, BN, BK, TM, TN } = tile;
@@ -174,14 +157,11 @@ function check(kernel: string, { part, base, selection, rounding }: RowsOptions)
 
 function updateTile(
   device: Device,
-  { part, base, selection, rounding, change }: UpdateRowsOptions,
-): UpdateTile | UpdateHalfTile | UpdateTensorTile {
+  { part, base, selection, change }: UpdateRowsOptions,
+): UpdateTile | UpdateTensorTile {
   if ((selection?.count ?? part.rows) <= FEW_ROWS.BM) return FEW_ROWS;
   const tensor = selection || change ? null : updateTensorTile(device, part, base);
   if (tensor) return tensor;
-  const isStep = isInPlace(base) && rounding && !selection && !change;
-  const half = isStep && updateHalfTile(device, part, base);
-  if (half) return half;
   return device.isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS;
 }
 

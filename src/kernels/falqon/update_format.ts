@@ -18,22 +18,11 @@ const VALUE_BITS: Partial<Record<FormatName, number>> = {
   [FORMATS.int8.name]: 7,
 };
 
-/** What the kernels decode codes to, at most: those of e4m3 come times 2^-8. */
-const LARGEST_VALUE: Partial<Record<FormatName, number>> = {
-  [FORMATS.e4m3.name]: FORMATS.e4m3.max * 2 ** -8,
-  [FORMATS.int8.name]: FORMATS.int8.max,
-};
-
 /** Element types of a weight that the kernels write. */
 export const UPDATE_TYPES: readonly FormatName[] = Object.keys(VALUE_BITS) as FormatName[];
 
 /** What f16 holds: more bits than a step's change needs, and tensor cores take it in one product. */
 const F16_BITS = 11;
-
-/** The largest magnitude of what `decode4` of `wgsl/falqon/falqon_row.wgsl` makes of codes. */
-export function codeBound(type: string): number {
-  return LARGEST_VALUE[type as FormatName]!;
-}
 
 /**
  * How many significant bits a coefficient keeps: all that stay exact where it holds the whole of B;

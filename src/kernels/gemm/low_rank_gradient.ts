@@ -8,7 +8,6 @@
 import { ELEMENT_BYTES, roundUp } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
-import { lowRankGradientHalf, type LowRankPairs } from "./low_rank_gradient_half.ts";
 import { type GradientScale, lowRankGradientTensor } from "./low_rank_gradient_tensor.ts";
 import { type LowRankProduct, rightBindings, rightConstants } from "./low_rank_product.ts";
 import { recordSplitK } from "./low_rank_split.ts";
@@ -20,11 +19,6 @@ export interface LowRankGradientOptions extends LowRankProduct {
    * ±65504.
    */
   gradientScale?: GradientScale;
-  /**
-   * The matrix of `b` in pairs, from `pairsForGradients`: then factors are f16 and multiplied in
-   * packed arithmetic.
-   */
-  pairs?: LowRankPairs;
   /** Tile sizes and splits of the tokens, for measurements. Default: chosen by shape. */
   variant?: Partial<LowRankVariant>;
 }
@@ -55,8 +49,8 @@ const MOST_SPLITS = 12;
 const SHORTEST_SPLIT = 512;
 
 /**
- * Records `out (+)= alpha · aᵀ·b` in f32, or with a `gradientScale` or `pairs` from f16 factors.
- * Sums go in a fixed order; they are f32, with `pairs` f16 for 64 tokens and then f32.
+ * Records `out (+)= alpha · aᵀ·b` in f32, or with a `gradientScale` from f16 factors; sums are f32
+ * and go in a fixed order.
  */
 export function lowRankGradient(program: Program, options: LowRankGradientOptions): void {
   const { a, b, out, alpha = 1, accumulate = false } = options;
@@ -74,10 +68,6 @@ export function lowRankGradient(program: Program, options: LowRankGradientOption
   const { BM, BN, BK, TM, TN } = tile;
   const threads = (BM / TM) * (BN / TN);
   const splitK = roundUp(Math.ceil(tokens / splits), BK);
-  if (options.pairs) {
-    lowRankGradientHalf(program, options, options.pairs, { tile, splitK });
-    return;
-  }
   recordSplitK(program, {
     a,
     b,
@@ -126,12 +116,11 @@ function transposed({ BM, BN, BK, TM, TN }: Omit<LowRankVariant, "splits">) {
   return { BM: BN, BN: BM, BK, TM: TN, TN: TM };
 }
 
-function checkShapes({ a, b, bScales, out, gradientScale, pairs }: LowRankGradientOptions): void {
+function checkShapes({ a, b, bScales, out, gradientScale }: LowRankGradientOptions): void {
   const [m, n] = [a.cols, b.cols];
   const types = [a.matrix.type, b.matrix.type, out.type];
   const right = bScales && ELEMENT_BYTES[b.matrix.type] === 1 ? b.matrix.type : "f32";
-  const isHalf = pairs ? a.matrix.type === "f16" : !!gradientScale?.rowScales;
-  const wanted = [isHalf ? "f16" : "f32", right, "f32"];
+  const wanted = [gradientScale?.rowScales ? "f16" : "f32", right, "f32"];
   const inside = [a, b].every(({ matrix, column, cols }) =>
     column % (16 / ELEMENT_BYTES[matrix.type]) === 0 && column + cols <= matrix.pitch
   );

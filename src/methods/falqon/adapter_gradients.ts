@@ -17,7 +17,6 @@ import type { Program } from "../../gpu/program.ts";
 import { codesOfB } from "../../kernels/falqon/product.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { lowRankGradient } from "../../kernels/gemm/low_rank_gradient.ts";
-import { packsGradients, pairsForGradients } from "../../kernels/gemm/low_rank_gradient_half.ts";
 import {
   asScaleOfF16,
   findGradientScale,
@@ -52,7 +51,6 @@ export interface GradientsOfB {
 /**
  * Records `dB += c·Gᵀ·(x·Aᵀ)` of every part. The scale of G is known where it has codes; a G in f16 is
  * scaled like them.
- * On tensor cores or in packed arithmetic, whichever the device has, factors are f16 then.
  *
  * @returns The scale of the codes for values in f16, if it is known, valid as long as what it is made from.
  */
@@ -62,11 +60,7 @@ export function recordGradientsOfB(
   { dOutput, codes, xA, loraScale }: GradientsOfB,
 ): GradientScale | null {
   const isF16 = dOutput.type === "f16";
-  const packed = packsGradients(program.device, codes);
-  const pairs = packed ? pairsForGradients(program, xA, codes!) : undefined;
-  const gradientScale = packed
-    ? undefined
-    : isF16
+  const gradientScale = isF16
     ? scaleOfF16Gradient(program, codes!)
     : findGradientScale(program, codes);
   for (const { adapter: { part, start }, b } of updates) {
@@ -77,7 +71,6 @@ export function recordGradientsOfB(
       alpha: loraScale,
       accumulate: true,
       gradientScale,
-      pairs,
     });
   }
   return gradientScale && codes ? asScaleOfF16(gradientScale, codes, isF16) : null;
@@ -102,9 +95,7 @@ export function recordGradientOfA(
   updates: readonly FalqonUpdate[],
   { g, scale, x, a }: GradientOfA,
 ): void {
-  const { f16Storage, packedGradients } = program.device.tuning;
-  // Packed arithmetic does not take codes on the right.
-  const isF16 = f16Storage.gradients && !packedGradients;
+  const isF16 = program.device.tuning.f16Storage.gradients;
   const codes = program.scratch(adapterRows, spec.width, "B in codes", weight.type, "model");
   const columnScales = asVector(program.scratch(1, adapterRows, "scales of B in codes"));
   for (const { adapter: { part, start }, b: { value: b }, product } of updates) {
