@@ -34,6 +34,7 @@ import {
   UPDATE_WAYS,
   updateCase,
   updateTiles,
+  type UpdateWay,
 } from "./support/update_cases.ts";
 
 const LLAMA_7B: StepSizes = {
@@ -82,11 +83,11 @@ function cases(
   const { tokens, hidden, ffn, vocab } = sizes;
   const shapes = [[hidden, hidden], [ffn, hidden], [hidden, ffn]] as const;
   const chunks = [Math.min(tokens, 2048), tokens].filter((rows, i, all) => all.indexOf(rows) === i);
-  const tiles = sweep ? updateTiles(device) : [undefined];
+  const tiles = (way: UpdateWay) => sweep ? updateTiles(device, sizes, way) : [undefined];
   return [
     ...shapes.flatMap((shape) =>
       UPDATE_WAYS.flatMap((way) =>
-        tiles.map((tile) => ({
+        tiles(way).map((tile) => ({
           name: `update ${way.type} ${way.rule} ${shape.join("×")}`,
           make: () => updateCase(device, sizes, shape, way, tile),
         }))

@@ -15,7 +15,11 @@ import {
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { updateRows, type UpdateTile } from "../../src/kernels/falqon/falqon.ts";
-import { type UpdateTensorTile, updateTensorTiles } from "../../src/kernels/falqon/tensor.ts";
+import {
+  fitsUpdateTensor,
+  type UpdateTensorTile,
+  updateTensorTiles,
+} from "../../src/kernels/falqon/tensor.ts";
 import { gemm } from "../../src/kernels/gemm/gemm.ts";
 import { copyCodes, rowsFromPanels } from "../../src/kernels/rows/copy_codes.ts";
 import { quantize } from "../../src/kernels/rows/quantize.ts";
@@ -92,8 +96,12 @@ export function normalElements(
 
 const [LOW_A, LOW_B, LOW_W] = [1, 2, 3];
 
-/** Tiles of the update to compare on a device. */
-export function updateTiles(device: Device): (UpdateTile | UpdateTensorTile)[] {
+/** Tiles of an update to compare on a device: those that it has workgroup memory for. */
+export function updateTiles(
+  device: Device,
+  { rank }: StepSizes,
+  { rule }: UpdateWay,
+): (UpdateTile | UpdateTensorTile)[] {
   const exact = [
     { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 },
     { BM: 128, BN: 128, BK: 16, TM: 8, TN: 8 },
@@ -112,7 +120,9 @@ export function updateTiles(device: Device): (UpdateTile | UpdateTensorTile)[] {
     { subgroups: 8, columns: 32, steps: 16 },
     { subgroups: 8, columns: 32, steps: 32 },
   ];
-  return supportsMatrix(device, F16_MATRIX) ? [...matrix, exact[0]] : exact;
+  if (!supportsMatrix(device, F16_MATRIX)) return exact;
+  const sets = rule === "stochastic" ? 2 : 1;
+  return [...matrix.filter((tile) => fitsUpdateTensor(device, tile, rank, sets)), exact[0]];
 }
 
 /** The updates that are measured: the rule, and the format of the weight. */

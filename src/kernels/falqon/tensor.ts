@@ -47,12 +47,18 @@ function longestRow({ columns }: UpdateTensorTile, rankSteps: number, sets: numb
   return Math.max(sets * 5 * columns / 16, 2 * rankSteps + 1);
 }
 
-/** Bytes of workgroup memory that the kernel with a tile and one or two sets of sums needs. */
-function updateTensorBytes(tile: UpdateTensorTile, rank: number, sets: number): number {
+/** Whether a device has workgroup memory for the kernel with a tile and so many sets of sums. */
+export function fitsUpdateTensor(
+  { limits }: Pick<Device, "limits">,
+  tile: UpdateTensorTile,
+  rank: number,
+  sets: 1 | 2,
+): boolean {
   const rankSteps = Math.ceil(rank / 16);
   const rows = 16 * tile.subgroups;
   const a = 16 * rankSteps * (tile.columns / 8 + 1);
-  return 16 * (a + rows * longestRow(tile, rankSteps, sets)) + 4 * sets * rows;
+  const bytes = 16 * (a + rows * longestRow(tile, rankSteps, sets)) + 4 * sets * rows;
+  return bytes <= limits.maxComputeWorkgroupStorageSize;
 }
 
 /** The tile by which the kernel writes all rows of a part; null where it cannot, or is not worth it. */
@@ -64,8 +70,7 @@ export function updateTensorTile(
   const suits = supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS &&
     rank >= SMALLEST_RANK && rank <= LARGEST_RANK;
   if (!suits) return null;
-  const { maxComputeWorkgroupStorageSize: room } = device.limits;
-  const fits = (tile: UpdateTensorTile) => updateTensorBytes(tile, rank, setsOf(base)) <= room;
+  const fits = (tile: UpdateTensorTile) => fitsUpdateTensor(device, tile, rank, setsOf(base));
   return updateTensorTiles(weight.type).find(fits) ?? null;
 }
 
