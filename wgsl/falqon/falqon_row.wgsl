@@ -2,7 +2,8 @@
 // tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
 //
 // Where it RECOVERS the base, that is what the codes were before training: with all of B, b, and what the last step changed it
-// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b.
+// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b. A kernel that has
+// both sums AT_ONCE goes from the one to the other in values.
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
@@ -74,7 +75,10 @@ const THRESHOLD_BITS = 19u;
 // magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
 // codes in the mantissa of f32. The threshold of 19 bits is added, the fraction is cut off. What is a code already stays.
 fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
-  let v = decode4(codes) + sum;
+  return drawn_codes(decode4(codes) + sum, thresholds);
+}
+
+fn drawn_codes(v: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
   // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
@@ -84,20 +88,42 @@ fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
 }
 //! if RECOVERS
 
-// The codes that new_codes made these from by this sum and these thresholds. A code and a threshold tell the values that are
-// rounded to it, an interval of one step; its middle, less the sum, is nearest to the code before. Where the sum has led into
-// larger steps, two codes may have come to be one: which of them it was is then a guess, off by one smaller step.
+// The middles of the values that new_codes rounds to these codes by these thresholds. A code and a threshold tell the values, an
+// interval of one step; its middle, less the sum, is nearest to the code before. Where the sum has led into larger steps, two
+// codes may have come to be one: which of them it was is then a guess, off by one smaller step.
 //
 // The middle is 1/2 - threshold steps of codes away, by the places of codes: those are the bits of f32 from bit 20 on, or
 // where they are subnormal, a number of 2^-17.
-fn first_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+fn middles_of(codes: u32, thresholds: vec4<u32>) -> vec4<f32> {
   let magnitudes = vec4<u32>(codes << 20u, codes << 12u, codes << 4u, codes >> 4u) & vec4<u32>(0x07f00000u);
   let middles = bitcast<vec4<i32>>(magnitudes + vec4<u32>(0x7ffffu) - ((thresholds & vec4<u32>(0x7ffffu)) << vec4<u32>(1u)));
   let value = select(bitcast<vec4<f32>>(middles + vec4<i32>(112 << 23u)), vec4<f32>(middles) * 0x1p-37,
                      middles < vec4<i32>(8 << 20u));
   let signs = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes) & vec4<u32>(0x80000000u);
-  return nearest_codes(bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ signs) - sum);
+  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ signs);
 }
+//! if AT_ONCE
+
+// What decode4 makes of nearest_codes. By its bits, as a compiler may take magnitude + power - power for the magnitude.
+fn nearest_values(v: vec4<f32>) -> vec4<f32> {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) & vec4<u32>(0x7fffffu);
+  let nearest = bitcast<vec4<f32>>(steps | power) - bitcast<vec4<f32>>(power);
+  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(nearest) | (bitcast<vec4<u32>>(v) & vec4<u32>(0x80000000u)));
+}
+
+// The codes of what new_codes made these from by sum_0, and of sum_1, by the same thresholds.
+fn renewed_codes(codes: u32, sum_0: vec4<f32>, sum_1: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return drawn_codes(nearest_values(middles_of(codes, thresholds) - sum_0) + sum_1, thresholds);
+}
+//! else
+
+// The codes that new_codes made these from by this sum and these thresholds.
+fn first_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return nearest_codes(middles_of(codes, thresholds) - sum);
+}
+//! end
 //! end
 //! else
 fn new_codes(codes: u32, sum: vec4<f32>) -> u32 { return nearest_codes(decode4(codes) + sum); }
@@ -113,20 +139,26 @@ const THRESHOLD_BITS = 23u;
 // What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
 const CHANGE_SHIFT = 24u;
 
-// The codes of from + change, rounded to nearest and saturated; change is a sum times 2^-24.
-//
-// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding to it rounds to a code. Saturation is
-// that to [0, 1], and the bits are an integer again. Little of it is integer arithmetic or conversion, of which a GPU has
-// less.
-fn moved_codes(codes: u32, change: vec4<f32>) -> u32 {
-  const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
+// Up to 1, f32 has steps of 2^-24. So a code c is the place 1 + (c - 127) · 2^-24, and adding to it rounds to a code.
+// Saturation is that to [0, 1], and the bits are an integer again. Little of it is integer arithmetic or conversion, of which
+// a GPU has less.
+fn places_of(codes: u32) -> vec4<f32> {
   // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
   let low = codes ^ 0x80808080u;
   let high = low >> 16u;
   let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
-  let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
+  return bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
     (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
-  let made = bitcast<vec4<u32>>(max(saturate(old + change), SMALLEST)); // 0x3f800000 + c - 127
+}
+
+// Places moved by a change, a sum times 2^-24: rounded to nearest and saturated.
+fn moved(places: vec4<f32>, change: vec4<f32>) -> vec4<f32> {
+  const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
+  return max(saturate(places + change), SMALLEST);
+}
+
+fn codes_at(places: vec4<f32>) -> u32 {
+  let made = bitcast<vec4<u32>>(places); // 0x3f800000 + c - 127
   let pairs = made.xz + (made.yw << vec2<u32>(8u));
   return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
 }
@@ -139,14 +171,26 @@ fn change_above(change: vec4<f32>, thresholds: vec4<u32>) -> vec4<f32> {
 
 // The codes of from + change, each rounded up with the probability of its fraction.
 fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
-  return moved_codes(codes, change_above(change, thresholds));
+  return codes_at(moved(places_of(codes), change_above(change, thresholds)));
 }
 //! if RECOVERS
 
-// The codes that new_codes made these from by this change and these thresholds, unless they were saturated.
-fn first_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
-  return moved_codes(codes, -change_above(change, thresholds));
+// The places that new_codes took these codes from by this change and these thresholds, unless they were saturated.
+fn first_places(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> vec4<f32> {
+  return moved(places_of(codes), -change_above(change, thresholds));
 }
+//! if AT_ONCE
+
+// The codes of what new_codes made these from by change_0, and of change_1, by the same thresholds.
+fn renewed_codes(codes: u32, change_0: vec4<f32>, change_1: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return codes_at(moved(first_places(codes, change_0, thresholds), change_above(change_1, thresholds)));
+}
+//! else
+
+fn first_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return codes_at(first_places(codes, change, thresholds));
+}
+//! end
 //! end
 //! else
 const CHANGE_SHIFT = 0u;

@@ -5,7 +5,7 @@
 // One workgroup per row; every row is measured, also those that are not written, since U counts all of them.
 // On request only: it costs as much as an update of all rows.
 //! include linear_grid.wgsl
-//! include falqon_row.wgsl
+//! include falqon_row.wgsl AT_ONCE=false
 //! include falqon_part.wgsl MEASURES=true CHANGE=false
 
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns

@@ -2,14 +2,15 @@
 // STOCHASTIC. IN_PLACE each code is read and written once, by the thread that owns it.
 //
 // Shapes: those of falqon_part.wgsl.
-// Where it RECOVERS the base, the sums are made twice: with B before the last step, then with B now.
+// Where it RECOVERS the base, the sums are made twice: with B before the last step, then with B now. What the codes were stays
+// in codes between the two: a thread has no registers for both sums, and packing is little beside their multiply-adds.
 // CHANGE also writes decode(new) − decode(old) of row `selected[p]` to change[p]: what rounding left of the update.
 //
 // Idea: a matrix product of short contraction (the rank) whose result is encoded where it is made. A workgroup makes
 // BM rows × BN columns, a thread TM × TN of them in registers; coefficients and decoded A pass through workgroup memory
 // BK of the rank at a time, the next ones fetched meanwhile. The codes to start from are fetched before all that. Beyond
 // the rank the coefficients are zero, which leaves sums as they are, so the contraction is a whole number of steps.
-//! include falqon_row.wgsl
+//! include falqon_row.wgsl AT_ONCE=false
 //! include falqon_part.wgsl MEASURES=false
 
 //! if CHANGE

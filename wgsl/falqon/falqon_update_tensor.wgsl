@@ -16,7 +16,7 @@
 // meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
 // and writes them; neighbouring ones have neighbouring codes. Within four codes columns are in the order 0, 2, 1, 3 in
 // which A~ is cheaply decoded.
-//! include falqon_row.wgsl
+//! include falqon_row.wgsl AT_ONCE=true
 //! include fragments.wgsl
 //! include code_place.wgsl
 
@@ -280,7 +280,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! if STOCHASTIC
         let above = thresholds(word_$word, ${half}u, turn);
 //! if RECOVERS
-        codes[$q] = new_codes(first_codes(from_$n[$q], sum_0, above), sum_1, above);
+        codes[$q] = renewed_codes(from_$n[$q], sum_0, sum_1, above);
 //! else
         codes[$q] = new_codes(from_$n[$q], sum_0, above);
 //! end

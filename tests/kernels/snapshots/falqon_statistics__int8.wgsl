@@ -15,7 +15,8 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 // tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
 //
 // Where it RECOVERS the base, that is what the codes were before training: with all of B, b, and what the last step changed it
-// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b.
+// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b. A kernel that has
+// both sums AT_ONCE goes from the one to the other in values.
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
@@ -66,20 +67,26 @@ const THRESHOLD_BITS = 23u;
 // What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
 const CHANGE_SHIFT = 24u;
 
-// The codes of from + change, rounded to nearest and saturated; change is a sum times 2^-24.
-//
-// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding to it rounds to a code. Saturation is
-// that to [0, 1], and the bits are an integer again. Little of it is integer arithmetic or conversion, of which a GPU has
-// less.
-fn moved_codes(codes: u32, change: vec4<f32>) -> u32 {
-  const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
+// Up to 1, f32 has steps of 2^-24. So a code c is the place 1 + (c - 127) · 2^-24, and adding to it rounds to a code.
+// Saturation is that to [0, 1], and the bits are an integer again. Little of it is integer arithmetic or conversion, of which
+// a GPU has less.
+fn places_of(codes: u32) -> vec4<f32> {
   // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
   let low = codes ^ 0x80808080u;
   let high = low >> 16u;
   let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
-  let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
+  return bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
     (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
-  let made = bitcast<vec4<u32>>(max(saturate(old + change), SMALLEST)); // 0x3f800000 + c - 127
+}
+
+// Places moved by a change, a sum times 2^-24: rounded to nearest and saturated.
+fn moved(places: vec4<f32>, change: vec4<f32>) -> vec4<f32> {
+  const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
+  return max(saturate(places + change), SMALLEST);
+}
+
+fn codes_at(places: vec4<f32>) -> u32 {
+  let made = bitcast<vec4<u32>>(places); // 0x3f800000 + c - 127
   let pairs = made.xz + (made.yw << vec2<u32>(8u));
   return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
 }
@@ -92,12 +99,16 @@ fn change_above(change: vec4<f32>, thresholds: vec4<u32>) -> vec4<f32> {
 
 // The codes of from + change, each rounded up with the probability of its fraction.
 fn new_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
-  return moved_codes(codes, change_above(change, thresholds));
+  return codes_at(moved(places_of(codes), change_above(change, thresholds)));
 }
 
-// The codes that new_codes made these from by this change and these thresholds, unless they were saturated.
+// The places that new_codes took these codes from by this change and these thresholds, unless they were saturated.
+fn first_places(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> vec4<f32> {
+  return moved(places_of(codes), -change_above(change, thresholds));
+}
+
 fn first_codes(codes: u32, change: vec4<f32>, thresholds: vec4<u32>) -> u32 {
-  return moved_codes(codes, -change_above(change, thresholds));
+  return codes_at(first_places(codes, change, thresholds));
 }
 
 // Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do

@@ -9,7 +9,8 @@ const A_LOADS = 4;
 // STOCHASTIC. IN_PLACE each code is read and written once, by the thread that owns it.
 //
 // Shapes: those of falqon_part.wgsl.
-// Where it RECOVERS the base, the sums are made twice: with B before the last step, then with B now.
+// Where it RECOVERS the base, the sums are made twice: with B before the last step, then with B now. What the codes were stays
+// in codes between the two: a thread has no registers for both sums, and packing is little beside their multiply-adds.
 // CHANGE also writes decode(new) − decode(old) of row `selected[p]` to change[p]: what rounding left of the update.
 //
 // Idea: a matrix product of short contraction (the rank) whose result is encoded where it is made. A workgroup makes
@@ -20,7 +21,8 @@ const A_LOADS = 4;
 // tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
 //
 // Where it RECOVERS the base, that is what the codes were before training: with all of B, b, and what the last step changed it
-// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b.
+// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b. A kernel that has
+// both sums AT_ONCE goes from the one to the other in values.
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
@@ -154,7 +156,10 @@ const THRESHOLD_BITS = 19u;
 // magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
 // codes in the mantissa of f32. The threshold of 19 bits is added, the fraction is cut off. What is a code already stays.
 fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
-  let v = decode4(codes) + sum;
+  return drawn_codes(decode4(codes) + sum, thresholds);
+}
+
+fn drawn_codes(v: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
   // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
@@ -163,19 +168,24 @@ fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
 
-// The codes that new_codes made these from by this sum and these thresholds. A code and a threshold tell the values that are
-// rounded to it, an interval of one step; its middle, less the sum, is nearest to the code before. Where the sum has led into
-// larger steps, two codes may have come to be one: which of them it was is then a guess, off by one smaller step.
+// The middles of the values that new_codes rounds to these codes by these thresholds. A code and a threshold tell the values, an
+// interval of one step; its middle, less the sum, is nearest to the code before. Where the sum has led into larger steps, two
+// codes may have come to be one: which of them it was is then a guess, off by one smaller step.
 //
 // The middle is 1/2 - threshold steps of codes away, by the places of codes: those are the bits of f32 from bit 20 on, or
 // where they are subnormal, a number of 2^-17.
-fn first_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+fn middles_of(codes: u32, thresholds: vec4<u32>) -> vec4<f32> {
   let magnitudes = vec4<u32>(codes << 20u, codes << 12u, codes << 4u, codes >> 4u) & vec4<u32>(0x07f00000u);
   let middles = bitcast<vec4<i32>>(magnitudes + vec4<u32>(0x7ffffu) - ((thresholds & vec4<u32>(0x7ffffu)) << vec4<u32>(1u)));
   let value = select(bitcast<vec4<f32>>(middles + vec4<i32>(112 << 23u)), vec4<f32>(middles) * 0x1p-37,
                      middles < vec4<i32>(8 << 20u));
   let signs = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes) & vec4<u32>(0x80000000u);
-  return nearest_codes(bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ signs) - sum);
+  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ signs);
+}
+
+// The codes that new_codes made these from by this sum and these thresholds.
+fn first_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return nearest_codes(middles_of(codes, thresholds) - sum);
 }
 
 // Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do

@@ -31,7 +31,8 @@ const SETS = 2;
 // tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
 //
 // Where it RECOVERS the base, that is what the codes were before training: with all of B, b, and what the last step changed it
-// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b.
+// by, b_change, the codes before are made of those now and b - b_change, then the new ones of these and b. A kernel that has
+// both sums AT_ONCE goes from the one to the other in values.
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
@@ -165,7 +166,10 @@ const THRESHOLD_BITS = 19u;
 // magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
 // codes in the mantissa of f32. The threshold of 19 bits is added, the fraction is cut off. What is a code already stays.
 fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
-  let v = decode4(codes) + sum;
+  return drawn_codes(decode4(codes) + sum, thresholds);
+}
+
+fn drawn_codes(v: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
   // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
@@ -174,19 +178,33 @@ fn new_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
 
-// The codes that new_codes made these from by this sum and these thresholds. A code and a threshold tell the values that are
-// rounded to it, an interval of one step; its middle, less the sum, is nearest to the code before. Where the sum has led into
-// larger steps, two codes may have come to be one: which of them it was is then a guess, off by one smaller step.
+// The middles of the values that new_codes rounds to these codes by these thresholds. A code and a threshold tell the values, an
+// interval of one step; its middle, less the sum, is nearest to the code before. Where the sum has led into larger steps, two
+// codes may have come to be one: which of them it was is then a guess, off by one smaller step.
 //
 // The middle is 1/2 - threshold steps of codes away, by the places of codes: those are the bits of f32 from bit 20 on, or
 // where they are subnormal, a number of 2^-17.
-fn first_codes(codes: u32, sum: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+fn middles_of(codes: u32, thresholds: vec4<u32>) -> vec4<f32> {
   let magnitudes = vec4<u32>(codes << 20u, codes << 12u, codes << 4u, codes >> 4u) & vec4<u32>(0x07f00000u);
   let middles = bitcast<vec4<i32>>(magnitudes + vec4<u32>(0x7ffffu) - ((thresholds & vec4<u32>(0x7ffffu)) << vec4<u32>(1u)));
   let value = select(bitcast<vec4<f32>>(middles + vec4<i32>(112 << 23u)), vec4<f32>(middles) * 0x1p-37,
                      middles < vec4<i32>(8 << 20u));
   let signs = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes) & vec4<u32>(0x80000000u);
-  return nearest_codes(bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ signs) - sum);
+  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ signs);
+}
+
+// What decode4 makes of nearest_codes. By its bits, as a compiler may take magnitude + power - power for the magnitude.
+fn nearest_values(v: vec4<f32>) -> vec4<f32> {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) & vec4<u32>(0x7fffffu);
+  let nearest = bitcast<vec4<f32>>(steps | power) - bitcast<vec4<f32>>(power);
+  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(nearest) | (bitcast<vec4<u32>>(v) & vec4<u32>(0x80000000u)));
+}
+
+// The codes of what new_codes made these from by sum_0, and of sum_1, by the same thresholds.
+fn renewed_codes(codes: u32, sum_0: vec4<f32>, sum_1: vec4<f32>, thresholds: vec4<u32>) -> u32 {
+  return drawn_codes(nearest_values(middles_of(codes, thresholds) - sum_0) + sum_1, thresholds);
 }
 
 // Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
@@ -518,25 +536,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 0u]).xzyw * unit_0_0;
         let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 0u]).xzyw * unit_1_0;
         let above = thresholds(word_0, 0u, turn);
-        codes[0] = new_codes(first_codes(from_0[0], sum_0, above), sum_1, above);
+        codes[0] = renewed_codes(from_0[0], sum_0, sum_1, above);
       }
       {
         let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 1u]).xzyw * unit_0_0;
         let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 1u]).xzyw * unit_1_0;
         let above = thresholds(word_0, 1u, turn);
-        codes[1] = new_codes(first_codes(from_0[1], sum_0, above), sum_1, above);
+        codes[1] = renewed_codes(from_0[1], sum_0, sum_1, above);
       }
       {
         let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 2u]).xzyw * unit_0_0;
         let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 2u]).xzyw * unit_1_0;
         let above = thresholds(word_1, 0u, turn);
-        codes[2] = new_codes(first_codes(from_0[2], sum_0, above), sum_1, above);
+        codes[2] = renewed_codes(from_0[2], sum_0, sum_1, above);
       }
       {
         let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 3u]).xzyw * unit_0_0;
         let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 3u]).xzyw * unit_1_0;
         let above = thresholds(word_1, 1u, turn);
-        codes[3] = new_codes(first_codes(from_0[3], sum_0, above), sum_1, above);
+        codes[3] = renewed_codes(from_0[3], sum_0, sum_1, above);
       }
       if (row_0 < params.rows && v < params.vectors) {
         weight[place_of(params.w_row + row_0, v)] = codes;
