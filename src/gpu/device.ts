@@ -226,6 +226,7 @@ export class Device extends BufferOwner implements Disposable, AsyncDisposable {
   /** Waits until all submitted work has run, and throws if any of it failed. */
   async finish(): Promise<void> {
     await this.wait(() => this.gpu.queue.onSubmittedWorkDone());
+    this.collectGarbage();
     this.check();
   }
 

@@ -15,6 +15,12 @@ import { learningRateSchedule } from "./schedule.ts";
 import type { Setup } from "./setup.ts";
 import { readGroup } from "./training_data.ts";
 
+/**
+ * Batches that are submitted before those at work are waited for. A driver keeps memory for each that
+ * is submitted, for the most that ever were, and who ends a run waits for all of them.
+ */
+export const MOST_AHEAD = 32;
+
 /** Makes the steps of a run. */
 export class Stepper {
   readonly #setup: Setup;
@@ -25,6 +31,8 @@ export class Stepper {
   #pending: PendingSteps;
   /** The step after which this process began. */
   #begun: number;
+  /** Batches submitted since the GPU was waited for. */
+  #ahead = 0;
   /** Optimizer steps done. */
   step: number;
   /** Where the data goes on; null at the start. */
@@ -92,7 +100,11 @@ export class Stepper {
       targetCount: sum(group, ({ targetCount }) => targetCount),
     });
     this.#claim.expect();
-    for (const batch of group) step.accumulate(batch);
+    for (const batch of group) {
+      await this.#expectNear();
+      step.accumulate(batch);
+      this.#ahead++;
+    }
     await step.apply();
     this.step++;
     this.position = group.at(-1)!.position;
@@ -109,6 +121,7 @@ export class Stepper {
    */
   async read(ending: boolean): Promise<{ good: TrainingMetrics[]; error: FalqonError | null }> {
     const measured = this.#pending.isEmpty ? [] : await this.#setup.step.takeMetrics();
+    this.#ahead = 0;
     const entries = this.#pending.join(measured);
     const bad = findBadStep(measured);
     const good = bad ? entries.filter(({ step }) => step < bad.step) : entries;
@@ -123,6 +136,14 @@ export class Stepper {
   /** Whether the last step that was read had a loss as of a model that training has destroyed. */
   get isHigh(): boolean {
     return this.#divergence.isHigh;
+  }
+
+  /** Waits for the GPU if too many batches are ahead of it. */
+  async #expectNear(): Promise<void> {
+    if (this.#ahead < MOST_AHEAD) return;
+    await this.#setup.source.model.device.finish();
+    this.#ahead = 0;
+    this.#claim.expect();
   }
 
   #watch(): DivergenceWatch {

@@ -20,6 +20,7 @@ import {
 import { internalDevice } from "../../src/gpu/public_device.ts";
 import { exists } from "../../src/io/exists.ts";
 import { planMemory } from "../../src/train/memory.ts";
+import { MOST_AHEAD } from "../../src/train/stepper.ts";
 import { device } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
@@ -120,6 +121,35 @@ Deno.test("a signal ends a run with its reason, and no step is lost", () =>
     assertEquals([...Deno.readDirSync(saved)], []);
     await trainer.save(saved);
     await assertRejects(() => Model.load(folder, { signal: stop.signal }), Error, "enough");
+  }));
+
+Deno.test("a run that is read back rarely does not leave the GPU far behind, within a step neither", () =>
+  withScene(async ({ load, data }) => {
+    using model = await load();
+    // Batches that were submitted when the GPU was waited for.
+    const { queue } = internalDevice(device).gpu;
+    const wait = queue.onSubmittedWorkDone;
+    using steps = await Trainer.create({ ...sixSteps(model, data), steps: 70, logEvery: 1000 });
+    let waits = 0;
+    const step = () => steps.step;
+    const at: number[] = [];
+    queue.onSubmittedWorkDone = function () {
+      waits++;
+      at.push(step());
+      return wait.call(this);
+    };
+    try {
+      await steps.train();
+      assertEquals(at, [MOST_AHEAD, 2 * MOST_AHEAD]);
+      waits = 0;
+      const group = { steps: 1, gradAccumSteps: 3 * MOST_AHEAD };
+      using one = await Trainer.create({ ...sixSteps(model, data), ...group });
+      waits = 0; // without those of setting up
+      await one.train();
+      assertEquals(waits, 2);
+    } finally {
+      queue.onSubmittedWorkDone = wait;
+    }
   }));
 
 Deno.test("Trainer.create frees what it made when it fails, and leaves the model usable", () =>
