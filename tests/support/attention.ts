@@ -214,18 +214,18 @@ export async function expectNaNSeen(
   const { heads, headDim } = shape;
   // As hosts write NaN, and as NVIDIA's GPUs do.
   for (const bits of [0x7fc00000, 0x7fffffff, 0xffffffff]) {
-    for (const  of of["q", "k", "v"] as const) {
-      const [token, head] = [17, of === "q" ? 2 : 1];
-      const { written: [output] } = await run({ of, token, head, bits });
+    for (const part of ["q", "k", "v"] as const) {
+      const [token, head] = [17, part === "q" ? 2 : 1];
+      const { written: [output] } = await run({ of: part, token, head, bits });
       for (let row = 0; row < clean.length / (heads * headDim); row++) {
         for (let h = 0; h < heads; h++) {
-          const isPart = of === "q"
+          const isIts = part === "q"
             ? row === token && h === head
             : row >= token && row < 40 && Math.floor(h / 2) === head;
           const at = (row * heads + h) * headDim;
-          const label = `${of} ${bits.toString(16)} in row ${row}, head ${h}`;
+          const label = `${part} ${bits.toString(16)} in row ${row}, head ${h}`;
           // A weight of zero times NaN is NaN: values reach other rows of their tile.
-          if (isPart || (of === "v" && Number.isNaN(output[at]))) {
+          if (isIts || (part === "v" && Number.isNaN(output[at]))) {
             assert(Number.isNaN(output[at]), label);
           } else assertEquals(output[at], clean[at], label);
         }
