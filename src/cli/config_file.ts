@@ -4,11 +4,11 @@
  * @module
  */
 
-import { parse as parseYaml } from "@std/yaml";
 import { extname } from "node:path";
 import { FileError } from "../errors.ts";
 import { isJsonObject, readJson, showJson } from "../io/json.ts";
 import { LARGEST_WRITTEN, readTextFile } from "../io/text_file.ts";
+import { parseYaml } from "../io/yaml.ts";
 import { type FlagTable, type FlagValues, type OnHint, readOptions } from "./flags.ts";
 import { translateKeys } from "./other_names.ts";
 
@@ -46,30 +46,9 @@ const LARGEST_YAML = 1 << 16;
 
 async function readYaml(path: string): Promise<unknown> {
   const text = await readTextFile(path, LARGEST_YAML);
-  let content: unknown;
   try {
-    // The values of JSON only: no dates, no bytes, and no merged mappings, which can be any size.
-    content = parseYaml(text, { schema: "core" });
+    return parseYaml(text);
   } catch (error) {
-    const message = error instanceof RangeError
-      ? "it is nested too deeply"
-      : error instanceof SyntaxError
-      ? messageOf(error)
-      : "something is missing, such as the name behind & or *"; // the parser stumbled
-    throw new FileError(`Cannot read "${path}" as YAML: ${message}; repair the file`);
+    throw new FileError(`Cannot read "${path}" as YAML: ${(error as SyntaxError).message}`);
   }
-  expectPlainKeys(content, path);
-  return content;
-}
-
-/** Keys of YAML may be lists and mappings, which the parser turns into words of its own. */
-function expectPlainKeys(content: unknown, path: string): void {
-  if (!isJsonObject(content)) return;
-  if (!Object.keys(content).some((key) => key.includes("[object Object]"))) return;
-  throw new FileError(`Cannot use "${path}" as a key of it is a mapping: give names of options`);
-}
-
-/** What the parser says, without the line of the text that it shows below. */
-function messageOf(error: unknown): string {
-  return (error as Error).message.split(/:?\n/)[0];
 }

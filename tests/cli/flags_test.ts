@@ -196,6 +196,7 @@ Deno.test("config files are JSON or YAML by their ending", () =>
       ["b.json", '{"rate": ', FileError, "as JSON"],
       ["b.yml", "rate: [1", FileError, "as YAML"],
       ["c.yaml", "", FileError, "as its content is null: write options by their names"],
+      ["e.yaml", "{rate: 1}: 2", FileError, "as YAML: a key is a mapping, as {…} is: write a word"],
       ["c.json", "[1]", FileError, "as its content is [1]"],
       ["d.json", '{"rat": 1}', UsageError, 'did you mean "rate"?'],
     ];

@@ -5,11 +5,11 @@
  * @module
  */
 
-import { parse as parseYaml } from "@std/yaml";
 import { DataError } from "../../errors.ts";
 import { globTest } from "./glob.ts";
 import { isJsonObject } from "../json.ts";
 import { SPLIT_WORDS } from "../split_words.ts";
+import { parseYaml } from "../yaml.ts";
 
 /** Files by the name of their split. */
 export type Splits = ReadonlyMap<string, readonly string[]>;
@@ -85,11 +85,11 @@ function configsOf(card: string): Record<string, unknown>[] {
     );
   }
   try {
-    const fields = parseYaml(front[1], { schema: "core" });
+    const fields = parseYaml(front[1]);
     const configs = isJsonObject(fields) ? fields.configs : [];
     return Array.isArray(configs) ? configs.filter(isJsonObject) : [];
   } catch {
-    return []; // the names of the files tell
+    return []; // no list that anyone could read: the names of the files tell
   }
 }
 

@@ -89,7 +89,10 @@ Deno.test("without a list the names of files and folders tell the split", () => 
   });
   assertEquals(Object.keys(subsets(converted.slice(0, 2))), ["*main"]);
   assertEquals(subsets(["README.md", ".hidden/a.jsonl", "model.bin"]), {});
-  assertEquals(subsets(["a.jsonl"], "---\n: [broken\n---"), train("a.jsonl"));
+  // Of cards that are no YAML, or have a mapping for a name.
+  for (const card of [": [broken", "configs: [{data_files: {{a: b}: a.jsonl}}]"]) {
+    assertEquals(subsets(["a.jsonl"], `---\n${card}\n---`), train("a.jsonl"));
+  }
 });
 
 Deno.test("the files of a split come by name", async () => {
