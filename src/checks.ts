@@ -15,6 +15,20 @@ const LARGEST = 2 ** 127;
  */
 const MOST_TOKENS = 2 ** 24;
 
+/**
+ * The most that anything in a file of a run may count. Counts go on from there, and beyond 2^53 − 1 numbers skip
+ * whole ones.
+ */
+export const MOST_COUNT: number = 2 ** 52;
+
+/** The most steps of a run: they are counted in 32 bits. */
+export const MOST_STEPS: number = 2 ** 31 - 1;
+
+/** Whether a value is a whole number from 0 to `most`, as files of a run have them. */
+export function isCount(value: unknown, most: number = MOST_COUNT): value is number {
+  return Number.isSafeInteger(value) && value as number >= 0 && value as number <= most;
+}
+
 /** A value in a message. */
 function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.slice(0, 80));

@@ -6,6 +6,7 @@
  */
 
 import { join } from "node:path";
+import { isCount, MOST_STEPS } from "../checks.ts";
 import type { Prompt } from "../inference/prompt.ts";
 import { EventFile, type Scalars } from "../io/event_file.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
@@ -188,7 +189,7 @@ function sampleLine(text: string, where: string): SampleLine {
   } catch {
     // Which is no object either.
   }
-  if (isJsonObject(line) && Number.isSafeInteger(line.step)) return line as unknown as SampleLine;
+  if (isJsonObject(line) && isCount(line.step, MOST_STEPS)) return line as unknown as SampleLine;
   throw new FileError(
     `Cannot read ${where}, which must be JSON with a step, as a run writes it: found ` +
       `${showJson(line ?? text)}; repair the line, or move the file away`,

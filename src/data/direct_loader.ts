@@ -18,7 +18,7 @@ import { chunksOf, type EncodedRow, encodeRows } from "./encode_rows.ts";
 import { fit } from "./truncate.ts";
 import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } from "./options.ts";
 import { packFirstFit } from "./packing.ts";
-import { expectPosition } from "./position.ts";
+import { expectOrder, expectPosition } from "./position.ts";
 import { Random } from "../numerics/random.ts";
 import { ShuffleBuffer } from "./shuffle.ts";
 import { countUnused, emptyStatistics } from "./statistics.ts";
@@ -88,12 +88,7 @@ export class DirectLoader implements Loader {
     const { batchSize, sequenceLength } = this.#options;
     const order = this.#order();
     if (from !== undefined) expectPosition(from);
-    if (from !== undefined && from.order !== order) {
-      throw new OptionError(
-        `Cannot resume the data: the position was reached with ${from.order}, but this loader ` +
-          `has ${order}; use the same options`,
-      );
-    }
+    if (from !== undefined) expectOrder(from, order);
     const pad = this.#padding();
     const begin = { epoch: 0, drawn: 0, row: 0, batch: 0, ...from };
     // An earlier version's position lacks counters that came later.

@@ -4,12 +4,16 @@
  * @module
  */
 
+import { isCount, MOST_COUNT } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { emptyStatistics } from "./statistics.ts";
 import type { LoaderPosition } from "./types.ts";
 
 /** Counters that are not numbers. */
 const TEXTS: readonly string[] = ["firstBadRow", "unusedColumns"];
+
+/** Characters of an order in a sentence: data of many files has a long one. */
+const MOST_SHOWN = 200;
 
 /**
  * @param value What is to be a position.
@@ -23,8 +27,8 @@ export function expectPosition(value: unknown): asserts value is LoaderPosition 
   const statistics = expectObject("statistics", position.statistics ?? {});
   for (const [name, count] of Object.entries(statistics)) {
     if (!Object.hasOwn(emptyStatistics(), name) || TEXTS.includes(name)) continue;
-    if (name === "firstBadPlace" && count === null) continue;
-    expectCount(name, count);
+    if (name !== "firstBadPlace") expectCount(name, count);
+    else if (count !== null) expectCount(name, count, Number.MAX_SAFE_INTEGER); // nothing is added to it
   }
   const { firstBadRow = null, unusedColumns = {} } = statistics;
   if (firstBadRow !== null && typeof firstBadRow !== "string") {
@@ -33,6 +37,26 @@ export function expectPosition(value: unknown): asserts value is LoaderPosition 
   const columns = expectObject("unusedColumns", unusedColumns);
   for (const [name, count] of Object.entries(columns)) expectCount(name, count);
   expectAgreement(position as unknown as LoaderPosition);
+}
+
+/**
+ * Checks that a position was reached in the order of a loader.
+ *
+ * @throws {OptionError} if it was not, with both from where they differ on.
+ */
+export function expectOrder(position: LoaderPosition, order: string): void {
+  if (position.order === order) return;
+  const orders = [position.order, order].map((text) => text.split(/(?<=, | and )/));
+  let same = 0;
+  while (orders[0][same] === orders[1][same]) same++;
+  const [found, wanted] = orders.map((parts) => {
+    const rest = parts.slice(same).join("") || "nothing more";
+    return rest.length > MOST_SHOWN ? `${rest.slice(0, MOST_SHOWN)}…` : rest;
+  });
+  throw new OptionError(
+    `Cannot resume the data: the position was reached with ${found}, but this loader has ${wanted}; ` +
+      "use the same options",
+  );
 }
 
 /** Counters that say the same in two ways must agree. */
@@ -55,9 +79,8 @@ function expectObject(name: string, value: unknown): Record<string, unknown> {
   throw wrong(name, value, "an object");
 }
 
-function expectCount(name: string, value: unknown): void {
-  if (Number.isSafeInteger(value) && value as number >= 0) return;
-  throw wrong(name, value, "a whole number of at least 0");
+function expectCount(name: string, value: unknown, most = MOST_COUNT): void {
+  if (!isCount(value, most)) throw wrong(name, value, `a whole number from 0 to ${most}`);
 }
 
 function wrong(name: string, value: unknown, wanted: string): OptionError {

@@ -11,6 +11,7 @@ import {
   checkNumber,
   checkOneOf,
   checkText,
+  MOST_STEPS,
   refuseValue,
 } from "../checks.ts";
 import { Dataset } from "../data/dataset.ts";
@@ -53,8 +54,6 @@ function isOptional(value: unknown, kind: Function): boolean {
   return value === undefined || value instanceof kind;
 }
 
-/** Steps are counted in 32 bits. */
-const MOST_STEPS = 2 ** 31 - 1;
 /** The targets of a step are counted in 32 bits. */
 const MOST_TARGETS = 2 ** 32 - 1;
 /** More is a mistake. */

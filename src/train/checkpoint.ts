@@ -9,6 +9,7 @@
  */
 
 import { basename, dirname, join, resolve } from "node:path";
+import { isCount, MOST_STEPS } from "../checks.ts";
 import { FileError } from "../errors.ts";
 import { removeFolderAtomically, writeFolderAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
@@ -75,7 +76,7 @@ export async function isCheckpoint(folder: string): Promise<boolean> {
 
 /** The folder of the run that a path means, which is that folder or a checkpoint in it. */
 export async function runFolderOf(path: string): Promise<string> {
-  const isOne = FOLDER.test(basename(resolve(path))) || await exists(join(path, STATE_FILE));
+  const isOne = stepOf(path) !== null || await exists(join(path, STATE_FILE));
   const folder = isOne ? dirname(resolve(path)) : path;
   await expectThere(folder);
   return folder;
@@ -132,8 +133,8 @@ export async function listCheckpoints(folder: string): Promise<number[]> {
   const steps: number[] = [];
   if (!await exists(folder)) return steps;
   for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    const match = FOLDER.exec(name);
-    if (match && isDirectory) steps.push(Number(match[1]));
+    const step = stepOf(name);
+    if (step !== null && isDirectory) steps.push(step);
   }
   return steps.sort((a, b) => a - b);
 }
@@ -148,7 +149,7 @@ async function expectThere(folder: string): Promise<void> {
 }
 
 async function namedCheckpoint(folder: string): Promise<string> {
-  if (await exists(join(folder, STATE_FILE)) || FOLDER.test(basename(resolve(folder)))) {
+  if (await exists(join(folder, STATE_FILE)) || stepOf(folder) !== null) {
     return folder;
   }
   await expectThere(folder);
@@ -199,8 +200,9 @@ async function refuse(path: string, error: unknown): Promise<never> {
   );
 }
 
-/** The step that the name of a checkpoint's folder says; null if it has another name. */
+/** The step that the name of a checkpoint's folder says; null if it has another name than a run gives. */
 function stepOf(path: string): number | null {
-  const match = FOLDER.exec(basename(resolve(path)));
-  return match ? Number(match[1]) : null;
+  const [, digits] = FOLDER.exec(basename(resolve(path))) ?? [];
+  const step = Number(digits);
+  return isCount(step, MOST_STEPS) && String(step) === digits ? step : null;
 }

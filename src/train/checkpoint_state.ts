@@ -7,6 +7,7 @@
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { isCount, MOST_COUNT, MOST_STEPS } from "../checks.ts";
 import { expectPosition } from "../data/position.ts";
 import type { LoaderPosition } from "../data/types.ts";
 import { FileError, OptionError } from "../errors.ts";
@@ -103,9 +104,10 @@ function findWrong(json: Record<string, unknown>, wantedStep: number | null): st
   const { step, tokens, position, method, options, evaluations, fingerprints } = json;
   const { checksums, madeBy, settings, date } = json;
   const before = isJsonObject(evaluations) ? null : evaluations ?? [];
-  return expect("step", step, isCount(step), "a whole number of at least 0") ??
+  const upTo = (most: number) => `a whole number from 0 to ${most}`;
+  return expect("step", step, isCount(step, MOST_STEPS), upTo(MOST_STEPS)) ??
     expect("step", step, wantedStep === null || step === wantedStep, `${wantedStep}`) ??
-    expect("tokens", tokens, isCount(tokens), "a whole number of at least 0") ??
+    expect("tokens", tokens, isCount(tokens), upTo(MOST_COUNT)) ??
     expect("method", method, typeof method === "string", "the name of a method") ??
     expect("options", options, isJsonObject(options), "an object") ??
     expect("settings", settings, isJsonObject(settings ?? {}), "an object") ??
@@ -147,12 +149,8 @@ function wrongPosition(position: unknown, step: number): string | null {
 }
 
 function isEvaluation(value: unknown): boolean {
-  return isJsonObject(value) && isCount(value.step) && Number.isFinite(value.loss) &&
+  return isJsonObject(value) && isCount(value.step, MOST_STEPS) && Number.isFinite(value.loss) &&
     isCount(value.tokens);
-}
-
-function isCount(value: unknown): boolean {
-  return Number.isSafeInteger(value) && value as number >= 0;
 }
 
 function isDate(value: unknown): boolean {

@@ -5,6 +5,7 @@
  */
 
 import { dirname, join } from "node:path";
+import { isCount, MOST_STEPS } from "../checks.ts";
 import { makeFolder, syncFolder, writeAll, writeFileAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
 import { readBounded } from "../io/text_file.ts";
@@ -166,7 +167,7 @@ function isOfStep({ loss, missing }: Entry): boolean {
 function parse(line: string): Entry | null {
   try {
     const entry = parseJson(line) as Entry & Record<string, unknown>;
-    const isEntry = Number.isSafeInteger(entry.step) && entry.step >= 0 &&
+    const isEntry = isCount(entry.step, MOST_STEPS) &&
       (entry.missing === true ||
         ["loss", "evalLoss", "savedEvalLoss"].some((name) => Number.isFinite(entry[name])));
     return isEntry ? entry : null;

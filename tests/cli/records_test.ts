@@ -77,7 +77,9 @@ Deno.test("a damaged file of samples is refused by the line, not begun anew", ()
   withFolder(async (folder) => {
     const path = `${folder}/samples.jsonl`;
     const sound = JSON.stringify({ step: 1, prompt: "a", text: "b" });
-    for (const damaged of ['{"step": 2, "pro', "null", '{"prompt": ""}', "[".repeat(1e5)]) {
+    const steps = [-1, 1.5, 2 ** 31, 2 ** 53].map((step) => JSON.stringify({ step, text: "c" }));
+    const bad = [...steps, '{"step": 2, "pro', "null", '{"prompt": ""}', "[".repeat(1e5)];
+    for (const damaged of bad) {
       await Deno.writeTextFile(path, `${sound}\n${damaged}\n`);
       await assertRejects(() => samplesBefore(path, 4), FileError, "Cannot read line 2 of ");
     }

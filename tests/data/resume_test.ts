@@ -77,11 +77,42 @@ Deno.test("a position of other options or of other data is refused", async () =>
   await assertRejects(
     () => collect(open(20, { seed: 2 }), batch.position, 1),
     OptionError,
-    "seed 1, trainOnPrompt false, but this loader has",
+    "reached with shuffle of 10000 rows by seed 1, trainOnPrompt false, but this loader has shuffle of " +
+      "10000 rows by seed 2, trainOnPrompt false; use",
+  );
+  const order = batch.position.order + ", of another time".repeat(1000);
+  const { message } = await assertRejects(
+    () => collect(open(20), { ...batch.position, order }, 1),
+    OptionError,
+    "reached with trainOnPrompt false, of another time, of another",
+  );
+  assert(
+    message.length < 400 && message.includes("…, but this loader has trainOnPrompt false; use"),
   );
   await assertRejects(
     () => collect(open(5), batch.position, 1),
     DataError,
     "Cannot resume after row 9 of the data: it has 5 rows",
   );
+});
+
+Deno.test("a position whose counts leave no room for what is added is refused", async () => {
+  const options: LoaderOptions = { batchSize: 2, sequenceLength: 8, shuffle: false };
+  const loader = new DirectLoader(Dataset.from(idRows(20)), null, options);
+  const [{ position }] = await collect(loader, undefined, 1);
+  const { statistics: _, ...counts } = position; // as an earlier version may have saved it
+  const most = 2 ** 52;
+  for (const name of ["epoch", "drawn", "row", "batch"]) {
+    for (const value of [most + 1, Number.MAX_SAFE_INTEGER, -1, 0.5, "1"]) {
+      await assertRejects(
+        () => collect(loader, { ...counts, [name]: value } as LoaderPosition, 1),
+        OptionError,
+        `${name} of the position is ${
+          JSON.stringify(value)
+        } and must be a whole number from 0 to ${most};`,
+      );
+    }
+  }
+  const [next] = await collect(loader, { ...counts, batch: most } as LoaderPosition, 1);
+  assertEquals(next.position.batch, most + 1);
 });

@@ -257,6 +257,14 @@ Deno.test("what cannot be resumed says why, and which checkpoint is whole", () =
       FileError,
       "options is missing and must be an object",
     );
+    // Counts that leave no room for what is added.
+    for (const [name, most] of [["step", 2 ** 31 - 1], ["tokens", 2 ** 52], ["batch", 2 ** 52]]) {
+      const counted = new RegExp(`"${name}": \\d+`);
+      await Deno.writeTextFile(state, text.replace(counted, `"${name}": ${Number(most) + 1}`));
+      const wanted = `${name} is ${Number(most) + 1} and must be a whole number from 0 to ${most}`;
+      const of = wanted.replace("batch is", "batch of the position is");
+      await assertRejects(() => resume(output), FileError, of);
+    }
     await Deno.writeTextFile(state, text.replace('"learningRate": 0.01', '"learningRate": 0.02'));
     await assertRejects(() => resume(output), FileError, "the checksum of its state.json is wrong");
 

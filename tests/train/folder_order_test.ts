@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { join } from "node:path";
-import { findCheckpoint } from "../../src/train/checkpoint.ts";
+import { findCheckpoint, listCheckpoints } from "../../src/train/checkpoint.ts";
 import { bringBack, tidyFolder } from "../../src/train/folder_order.ts";
 import { contentsOf, dryRun } from "../support/dry_run.ts";
 import { withFolder } from "../support/io.ts";
@@ -42,4 +42,14 @@ Deno.test("a checkpoint that stepped aside is found by those who only read", () 
     await bringBack(folder);
     assertEquals((await findCheckpoint(folder)).state.step, 7);
     await bringBack(join(folder, "not there"));
+  }));
+
+Deno.test("a folder is a checkpoint only under a name that a run gives", () =>
+  withFolder(async (folder) => {
+    const most = 2 ** 31 - 1;
+    const others = ["007", most + 1, Number.MAX_SAFE_INTEGER, "9".repeat(200), "-1", "1e3", ""];
+    for (const step of [12, 0, 3, most, ...others]) {
+      await Deno.mkdir(join(folder, `checkpoint-${step}`));
+    }
+    assertEquals(await listCheckpoints(folder), [0, 3, 12, most]);
   }));

@@ -46,7 +46,11 @@ Deno.test("a damaged log is kept, its hole is in the log, and it is said once", 
       ],
       [SOUND.replace(line(3), line(2)), [0, 1, 2, "3 missing", 4, 5], "line 4 has step 2 where 3"],
       [SOUND + line(4), [0, 1, 2, 3, 4, 5], "line 7 has step 4 where 5 comes next"],
-      [SOUND.replace('"step":1', '"step":-1'), [0, "1 missing", 2, 3, 4, 5], "line 2 is no entry"],
+      ...[-1, 2 ** 31, Number.MAX_SAFE_INTEGER].map((step): [string, unknown[], string] => [
+        SOUND.replace('"step":1', `"step":${step}`),
+        [0, "1 missing", 2, 3, 4, 5],
+        "line 2 is no entry",
+      ]),
       [line(1) + line(2), [1, 2, "3 missing", "4 missing", 5], "it ends before step 3 of 4"],
     ];
     for (const [i, [text, steps, damage]] of cases.entries()) {

@@ -43,8 +43,9 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
 }
 
+/** With room for what is added. */
 const isCount = (value: unknown) =>
-  typeof value === "number" && value >= 0 && value <= 2 ** 53 - 1 && value % 1 === 0;
+  typeof value === "number" && value >= 0 && value <= 2 ** 52 && value % 1 === 0;
 
 /** What is wrong with a state, in the view of this target alone. */
 function nonsenseIn(state: Record<string, unknown>): string | null {
@@ -54,6 +55,8 @@ function nonsenseIn(state: Record<string, unknown>): string | null {
     return "an object";
   }
   for (const name of ["epoch", "drawn", "row", "batch"]) if (!isCount(position[name])) return name;
+  const { unusedColumns } = (position.statistics ?? {}) as Record<string, unknown>;
+  if (Object.values(unusedColumns ?? {}).some((it) => !isCount(it))) return "unused columns";
   if ((position.batch as number) < STEP || position.row === 0) return "batch or row";
   const list = evaluations ?? [];
   if (!Array.isArray(list) || list.some((it) => !Number.isFinite(it?.loss))) return "evaluations";
