@@ -15,11 +15,7 @@ import {
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { updateRows, type UpdateTile } from "../../src/kernels/falqon/falqon.ts";
-import {
-  fitsUpdateTensor,
-  type UpdateTensorTile,
-  updateTensorTiles,
-} from "../../src/kernels/falqon/tensor.ts";
+import { fitsUpdateTensor, type UpdateTensorTile } from "../../src/kernels/falqon/tensor.ts";
 import { gemm } from "../../src/kernels/gemm/gemm.ts";
 import { copyCodes, rowsFromPanels } from "../../src/kernels/rows/copy_codes.ts";
 import { quantize } from "../../src/kernels/rows/quantize.ts";
@@ -110,10 +106,12 @@ export function updateTiles(
     { BM: 64, BN: 128, BK: 32, TM: 8, TN: 8 },
   ];
   const matrix = [
-    updateTensorTiles("int8")[0],
+    { subgroups: 4, columns: 32, steps: 16 },
     { subgroups: 4, columns: 32, steps: 8 },
     { subgroups: 4, columns: 32, steps: 32 },
     { subgroups: 4, columns: 64, steps: 8 },
+    { subgroups: 2, columns: 32, steps: 4 },
+    { subgroups: 2, columns: 32, steps: 8 },
     { subgroups: 2, columns: 32, steps: 16 },
     { subgroups: 2, columns: 32, steps: 32 },
     { subgroups: 2, columns: 64, steps: 16 },

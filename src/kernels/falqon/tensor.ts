@@ -13,9 +13,12 @@ import { type AdaptedPart, changeOf, isInPlace, setsOf, type UpdateBase } from "
 import { roundingBindings, roundingParams, type StochasticRounding } from "./rounding.ts";
 import { coefficientBits, needsTwoParts, updateConstants } from "./update_format.ts";
 
+/** Rows of a subgroup. */
+const ROWS = 16;
+
 /** How a workgroup of `falqon_update_tensor.wgsl` is made up. */
 export interface UpdateTensorTile {
-  /** Subgroups of 32 invocations, each with 16 rows. */
+  /** Subgroups of 32 invocations, each with {@linkcode ROWS}. */
   subgroups: number;
   /** Columns of a step: a multiple of 32. */
   columns: number;
@@ -23,17 +26,30 @@ export interface UpdateTensorTile {
   steps: number;
 }
 
-/** Codes in panels: the fastest on an H100. */
-const PANELS_TILE: UpdateTensorTile = { subgroups: 4, columns: 32, steps: 16 };
+/** For one set of sums and codes in panels: the fastest on an H100. */
+const SMALL_TILE: UpdateTensorTile = { subgroups: 4, columns: 32, steps: 16 };
 /**
- * Codes in rows: a step rewrites 32 bytes of each row, far apart in memory, so a workgroup that goes
- * further along its rows is faster: 0.149 ms in place of 0.230 at 11008×4096 on an H100.
+ * For two sets, whose fragments leave room for fewer workgroups: 0.050 ms in place of 0.060 at 4096×4096 in
+ * int8 on an H200. And for codes in rows, of which a step rewrites 32 bytes far apart in memory: 0.149 ms
+ * in place of 0.230 at 11008×4096 on an H100.
  */
-const ROWS_TILE: UpdateTensorTile = { subgroups: 8, columns: 32, steps: 32 };
+const LARGE_TILE: UpdateTensorTile = { subgroups: 8, columns: 32, steps: 32 };
 
-/** The tiles for a weight of a format: the first that a device has workgroup memory for. */
-export function updateTensorTiles(type: Matrix["type"]): readonly UpdateTensorTile[] {
-  return layoutOf(type) === "panels" ? [PANELS_TILE] : [ROWS_TILE, PANELS_TILE];
+/** For a weight so small that larger tiles leave most of a GPU idle. */
+const SMALLEST_TILE: UpdateTensorTile = { subgroups: 2, columns: 32, steps: 4 };
+/** Workgroups from which a tile keeps a GPU busy: about one for each of its multiprocessors. */
+const ENOUGH_WORKGROUPS = 96;
+
+/** The tiles for a weight of a format and so many sets of sums, from the largest on. */
+function updateTensorTiles(type: Matrix["type"], sets: 1 | 2): readonly UpdateTensorTile[] {
+  const hasLarge = sets === 2 || layoutOf(type) === "rows";
+  return [...hasLarge ? [LARGE_TILE] : [], SMALL_TILE, SMALLEST_TILE];
+}
+
+/** Workgroups that write rows of so many columns. */
+function workgroupsOf(tile: UpdateTensorTile, rows: number, columns: number): [number, number] {
+  const { subgroups, steps } = tile;
+  return [Math.ceil(columns / (tile.columns * steps)), Math.ceil(rows / (ROWS * subgroups))];
 }
 
 /** Rows and rank from which fragments are not mostly empty. */
@@ -55,7 +71,7 @@ export function fitsUpdateTensor(
   sets: 1 | 2,
 ): boolean {
   const rankSteps = Math.ceil(rank / 16);
-  const rows = 16 * tile.subgroups;
+  const rows = ROWS * tile.subgroups;
   const a = 16 * rankSteps * (tile.columns / 8 + 1);
   const bytes = 16 * (a + rows * longestRow(tile, rankSteps, sets)) + 4 * sets * rows;
   return bytes <= limits.maxComputeWorkgroupStorageSize;
@@ -70,8 +86,14 @@ export function updateTensorTile(
   const suits = supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS &&
     rank >= SMALLEST_RANK && rank <= LARGEST_RANK;
   if (!suits) return null;
-  const fits = (tile: UpdateTensorTile) => fitsUpdateTensor(device, tile, rank, setsOf(base));
-  return updateTensorTiles(weight.type).find(fits) ?? null;
+  const sets = setsOf(base);
+  const tiles = updateTensorTiles(weight.type, sets)
+    .filter((tile) => fitsUpdateTensor(device, tile, rank, sets));
+  const isEnough = (tile: UpdateTensorTile) => {
+    const [x, y] = workgroupsOf(tile, rows, weight.cols);
+    return x * y >= ENOUGH_WORKGROUPS;
+  };
+  return tiles.find(isEnough) ?? tiles.at(-1) ?? null;
 }
 
 /** Operands of {@linkcode updateRowsTensor}, checked by the caller. */
@@ -139,7 +161,7 @@ export function updateRowsTensor(
       b_vectors: b.pitch / 4,
       ...roundingParams(rounding, weight.cols),
     },
-    [Math.ceil(weight.pitch / (columns * steps)), Math.ceil(rows / (16 * subgroups))],
+    workgroupsOf(tile, rows, weight.pitch),
     cost,
   );
 }

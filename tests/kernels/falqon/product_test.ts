@@ -194,41 +194,53 @@ for (const type of TYPES) {
   });
 }
 
-Deno.test("tensor cores take an update by the largest tile that workgroup memory has room for", () => {
+Deno.test("tensor cores take an update by the largest tile that workgroup memory has room for and keeps a GPU busy", () => {
   const gpu = openDryTensorGpu();
-  const part = (rank: number, type: typeof TYPES[number]) => ({
-    weight: gpu.matrix(400, 64, type, "W"),
+  const part = (rank: number, type: typeof TYPES[number], [rows, cols] = [4096, 4096]) => ({
+    weight: gpu.matrix(rows + 261, cols, type, "W"),
     wRow: 0,
-    aRow: 144,
-    rows: 139,
+    aRow: rows + 5,
+    rows,
     rank,
-    rowFactors: gpu.vector(139, "f32", "row factors"),
+    rowFactors: gpu.vector(rows, "f32", "row factors"),
     columnFactors: gpu.vector(rank, "f32", "column factors"),
-    b: gpu.matrix(139, rank, "f32", "factor"),
+    b: gpu.matrix(rows, rank, "f32", "factor"),
   });
+  const subgroups = (memory: number, given: ReturnType<typeof part>, recovers: boolean) => {
+    const limits = { ...gpu.limits, maxComputeWorkgroupStorageSize: memory * 1024 };
+    const device = Object.create(gpu, { limits: { value: limits } });
+    return updateTensorTile(device, given, recovers ? { change: given.b } : "in place")?.subgroups;
+  };
   for (
-    const [memory, type, rank, recovers, subgroups] of [
+    const [memory, type, rank, recovers, wanted] of [
       [48, "int8", 128, false, 4],
       [32, "int8", 128, false, 4],
       [16, "int8", 128, false, undefined],
       [16, "int8", 64, false, 4],
       [48, "int8", 160, false, undefined],
-      // Two sets of sums take more, and e4m3 has a larger tile.
-      [48, "int8", 64, true, 4],
+      // Two sets of sums take more, and have a larger tile, as e4m3 has.
+      [48, "int8", 64, true, 8],
+      [48, "int8", 128, true, 4],
       [32, "int8", 64, true, 4],
-      [16, "int8", 64, true, undefined],
+      [16, "int8", 64, true, 2],
       [48, "e4m3", 64, true, 8],
       [32, "e4m3", 64, true, 4],
       [48, "e4m3", 128, true, 4],
     ] as const
   ) {
-    const limits = { ...gpu.limits, maxComputeWorkgroupStorageSize: memory * 1024 };
-    const device = Object.create(gpu, { limits: { value: limits } });
-    const given = part(rank, type);
-    const base = recovers ? { change: given.b } : "in place" as const;
     const label = `${memory} KiB, ${type}, rank ${rank}${recovers ? ", recovered" : ""}`;
-    assertEquals(updateTensorTile(device, given, base)?.subgroups, subgroups, label);
+    assertEquals(subgroups(memory, part(rank, type), recovers), wanted, label);
   }
+  for (
+    const [rows, cols, wanted] of [
+      [11008, 4096, 8],
+      [1024, 4096, 4], // 32 workgroups of the largest
+      [1536, 576, 2],
+      [576, 576, 2],
+      [64, 16, 2],
+      [63, 4096, undefined],
+    ] as const
+  ) assertEquals(subgroups(48, part(64, "int8", [rows, cols]), true), wanted, `${rows}×${cols}`);
 });
 
 Deno.test("operands that do not fit are refused", () => {
