@@ -44,8 +44,8 @@ export const MOST_ENCODERS = 2048;
 
 /** Opens the machine's GPU: `requestDevice` of public_device.ts, with all that kernels need. */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
-  const { gpu, info, provider, hasPackedDot } = await openGpu(options);
-  return new Device(gpu, info, provider, hasPackedDot);
+  const { gpu, info, provider, hasPackedDot, subgroupDirective } = await openGpu(options);
+  return new Device(gpu, info, provider, hasPackedDot, subgroupDirective);
 }
 
 /**
@@ -68,6 +68,8 @@ export class Device extends BufferOwner implements Disposable, AsyncDisposable {
   readonly hasSubgroups: boolean;
   /** True if kernels may multiply four signed bytes at a time. */
   readonly hasPackedDot: boolean;
+  /** True if kernels that use subgroups say so by WGSL's directive. */
+  readonly subgroupDirective: boolean;
   /** The subgroup matrices that kernels may multiply on tensor cores; none natively. */
   readonly matrixConfigs: readonly SubgroupMatrixConfig[];
   /** Which variant kernels and layers use where there are several. Tests and benches set it. */
@@ -83,6 +85,7 @@ export class Device extends BufferOwner implements Disposable, AsyncDisposable {
     info: GPUAdapterInfo,
     provider: Provider = "native",
     hasPackedDot = false,
+    subgroupDirective = provider === "dawn",
   ) {
     super(gpu);
     this.info = info;
@@ -92,6 +95,7 @@ export class Device extends BufferOwner implements Disposable, AsyncDisposable {
     this.hasTimestamps = gpu.features.has("timestamp-query");
     this.hasSubgroups = gpu.features.has("subgroups");
     this.hasPackedDot = hasPackedDot;
+    this.subgroupDirective = subgroupDirective;
     this.matrixConfigs = subgroupMatrixConfigs({ features: gpu.features, info });
     this.tuning = defaultTuning(this);
     this.#health = new DeviceHealth(gpu, () => this.allocatedBytes);

@@ -98,8 +98,14 @@ export function openDryDevice(
     destroy: object,
   };
   const info = like?.info ?? ({} as GPUAdapterInfo);
-  const { provider, hasPackedDot = true } = like ?? {};
-  const device = new DryDevice(gpu as unknown as GPUDevice, info, provider, hasPackedDot);
+  const { provider, hasPackedDot = true, subgroupDirective } = like ?? {};
+  const device = new DryDevice(
+    gpu as unknown as GPUDevice,
+    info,
+    provider,
+    hasPackedDot,
+    subgroupDirective,
+  );
   device.tuning = like?.tuning ?? device.tuning;
   device.bindingLimit = bindingLimit;
   return { device, buffers, tooLarge: device.tooLarge };

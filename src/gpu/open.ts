@@ -53,6 +53,8 @@ export interface OpenedDevice {
   info: GPUAdapterInfo;
   /** Whether its WGSL has `dot4I8Packed`, which GPUs have as one instruction. */
   hasPackedDot: boolean;
+  /** Whether its WGSL says `enable subgroups` where it uses them. */
+  subgroupDirective: boolean;
 }
 
 /** What an implementation's WGSL can do on every device; older ones do not tell. */
@@ -181,19 +183,23 @@ async function openAdapter(
     features.has(name) && (f16 || name !== "shader-f16")
   );
   const requiredLimits = Object.fromEntries(RAISED_LIMITS.map((name) => [name, limits[name]]));
+  const opened = async (gpu: GPUDevice): Promise<OpenedDevice> => ({
+    gpu,
+    info,
+    hasPackedDot,
+    subgroupDirective: await takesSubgroupDirective(gpu),
+  });
   if (provider === "native" && !features.has(UNLISTED_FEATURE)) {
     try {
       const more = [...requiredFeatures, UNLISTED_FEATURE];
-      const gpu = await adapter.requestDevice({ requiredFeatures: more, requiredLimits });
-      return { gpu, info, hasPackedDot };
+      return await opened(await adapter.requestDevice({ requiredFeatures: more, requiredLimits }));
     } catch {
       // It has no subgroups, or fails for another reason, which the request without them will
       // report.
     }
   }
   try {
-    const gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-    return { gpu, info, hasPackedDot };
+    return await opened(await adapter.requestDevice({ requiredFeatures, requiredLimits }));
   } catch (error) {
     throw new DeviceError(
       `Cannot open ${nameOf(info, provider)} as it refused: ${
@@ -203,4 +209,19 @@ async function openAdapter(
       { cause: error },
     );
   }
+}
+
+/**
+ * Whether kernels may say `enable subgroups`. WebGPU wants the directive wherever subgroups are used, as Tint does; naga
+ * refuses it until its subgroups are all of WebGPU's (gfx-rs/wgpu, issue 8202). Which of them is behind a provider is
+ * not for its name to say: a later runtime's may take it, and `navigator.gpu` may have been replaced.
+ */
+async function takesSubgroupDirective(gpu: GPUDevice): Promise<boolean> {
+  if (!gpu.features.has("subgroups")) return false;
+  gpu.pushErrorScope("validation");
+  gpu.createShaderModule({
+    label: "directive",
+    code: "enable subgroups; @compute @workgroup_size(1) fn main() {}",
+  });
+  return await gpu.popErrorScope() === null;
 }

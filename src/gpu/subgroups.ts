@@ -30,6 +30,14 @@ export interface SubgroupCapabilities {
   readonly info: GPUAdapterInfo;
 }
 
+/** What decides about how they are written. */
+export interface SubgroupLanguage {
+  readonly hasSubgroups: boolean;
+  readonly info: GPUAdapterInfo;
+  /** Whether kernels that use subgroups say so by WGSL's directive. */
+  readonly subgroupDirective: boolean;
+}
+
 /** The sizes of subgroups that an adapter tells; 0 where it does not. */
 function sizesOf({ subgroupMinSize = 0, subgroupMaxSize = 0 }: GPUAdapterInfo) {
   return { smallest: subgroupMinSize, largest: subgroupMaxSize };
@@ -54,7 +62,7 @@ export function defaultSubgroupUses(
  */
 export function subgroupConstants(
   { max, sum, shuffle }: SubgroupUses,
-  { hasSubgroups, provider, info }: SubgroupCapabilities,
+  { hasSubgroups, subgroupDirective, info }: SubgroupLanguage,
 ): KernelConstants {
   const { smallest, largest } = sizesOf(info);
   // A workgroup's invocations are dealt to subgroups in order, so each aligned group of the
@@ -72,9 +80,8 @@ export function subgroupConstants(
     SUBGROUP_MAX: max,
     SUBGROUP_SUM: sum,
     SHUFFLES: shuffle,
-    // The directive that Tint requires and naga refuses.
-    ENABLE_SUBGROUPS: (max || sum) && provider === "dawn",
-    ENABLE_SHUFFLES: shuffle && provider === "dawn",
+    ENABLE_SUBGROUPS: (max || sum) && subgroupDirective,
+    ENABLE_SHUFFLES: shuffle && subgroupDirective,
     SUBGROUP_SIZE: String(smallest), // a string, so that it is no declaration in every kernel
   };
 }

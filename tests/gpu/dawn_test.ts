@@ -20,6 +20,7 @@ import {
   subgroupMatrixConfigs,
   supportsMatrix,
 } from "../../src/gpu/subgroup_matrix.ts";
+import { quantize } from "../../src/kernels/rows/quantize.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand } from "../support/terminal.ts";
 
@@ -288,6 +289,44 @@ Deno.test({
     assertEquals((await device.readAll([sum, parts])).map((data) => data.byteLength), [16, 256]);
     device.free(parts, sum);
   },
+});
+
+Deno.test({
+  name: "behind navigator.gpu, dawn gets WGSL's directive of subgroups as behind its own name",
+  ignore: !PACKAGE,
+  async fn() {
+    const own = navigator.gpu;
+    Object.defineProperty(navigator, "gpu", { value: await loadDawn("null"), configurable: true });
+    try {
+      using device = await requestDevice();
+      assertEquals([device.provider, device.hasSubgroups], ["native", true]);
+      const subgroups = { max: true, sum: false, shuffle: false };
+      device.tuning = { ...device.tuning, subgroups };
+      const input = device.matrix(3, 20, "f32", "rows");
+      const scales = device.vector(3, "f32", "scales");
+      const codes = device.matrix(3, 20, "e4m3", "codes");
+      using program = new Program(device);
+      quantize(program, { input, codes, scales, granularity: "row" });
+      await program.prepare();
+      assertStringIncludes(device.kernels()[0].code, "enable subgroups;");
+    } finally {
+      Object.defineProperty(navigator, "gpu", { value: own, configurable: true });
+    }
+  },
+});
+
+Deno.test("the runtime's own WebGPU gets the directive only if it takes it", async () => {
+  using device = await requestDevice();
+  if (!device.hasSubgroups) {
+    console.log("skipped: this adapter has no subgroups");
+    return;
+  }
+  const code = `${device.subgroupDirective ? "enable subgroups;" : ""}
+    @group(0) @binding(0) var<storage, read_write> out: array<f32>;
+    @compute @workgroup_size(32) fn main(@builtin(local_invocation_index) i: u32) {
+      out[i] = subgroupMax(f32(i));
+    }`;
+  await new Kernel(device.gpu, "maximum", code).compile();
 });
 
 Deno.test({

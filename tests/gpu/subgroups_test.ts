@@ -25,6 +25,7 @@ const gpu = {
   isFallback: false,
   provider: "native",
   info: sizes(32, 32),
+  subgroupDirective: false,
 } as const;
 
 Deno.test("maxima go by way of subgroups on native GPUs that have them and tell their size; sums never by themselves", () => {
@@ -50,7 +51,7 @@ Deno.test("rotations shuffle where the smallest subgroup has a tile's sixteen th
   }
 });
 
-Deno.test("the constants name the smallest subgroup, and Dawn's directive; sums want subgroups of one size", () => {
+Deno.test("the constants name the smallest subgroup, and the directive where it is taken; sums want subgroups of one size", () => {
   const max = { max: true, sum: false, shuffle: false };
   const shuffle = { max: false, sum: false, shuffle: true };
   assertEquals(subgroupConstants(max, { ...gpu, info: sizes(8, 32) }), {
@@ -61,8 +62,9 @@ Deno.test("the constants name the smallest subgroup, and Dawn's directive; sums 
     ENABLE_SHUFFLES: false,
     SUBGROUP_SIZE: "8",
   });
-  assertEquals(subgroupConstants(max, { ...gpu, provider: "dawn" }).ENABLE_SUBGROUPS, true);
-  assertEquals(subgroupConstants(shuffle, { ...gpu, provider: "dawn" }).ENABLE_SHUFFLES, true);
+  const taken = { ...gpu, subgroupDirective: true };
+  assertEquals(subgroupConstants(max, taken).ENABLE_SUBGROUPS, true);
+  assertEquals(subgroupConstants(shuffle, taken).ENABLE_SHUFFLES, true);
   const refuses = (which: SubgroupUses, device: Partial<typeof gpu>) =>
     assertThrows(() => subgroupConstants(which, { ...gpu, ...device }), RangeError);
   refuses({ max: false, sum: true, shuffle: false }, { info: sizes(8, 32) as typeof gpu.info });

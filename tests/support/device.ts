@@ -39,8 +39,9 @@ class SharedDevice extends Device {
 }
 
 const onDawn = ON_DAWN in globalThis;
-const { gpu, info, hasPackedDot } = onDawn ? await openDawn({}) : await openNative({});
-const shared = new SharedDevice(gpu, info, onDawn ? "dawn" : "native", hasPackedDot);
+const { gpu, info, hasPackedDot, subgroupDirective } = await (onDawn ? openDawn : openNative)({});
+const provider = onDawn ? "dawn" : "native";
+const shared = new SharedDevice(gpu, info, provider, hasPackedDot, subgroupDirective);
 
 /** The file's device. */
 export const device: Device = shared;

@@ -18,8 +18,8 @@ export class EmulatedTensorCores extends Device {
 
   /** Opens one on the machine's GPU. */
   static async open(): Promise<EmulatedTensorCores> {
-    const { gpu, info, hasPackedDot } = await openNative({});
-    const device = new EmulatedTensorCores(gpu, info, "native", hasPackedDot);
+    const { gpu, info, hasPackedDot, subgroupDirective } = await openNative({});
+    const device = new EmulatedTensorCores(gpu, info, "native", hasPackedDot, subgroupDirective);
     // A GPU on the CPU would choose other kernels.
     Object.assign(device, { isFallback: false, matrixConfigs: [F16_MATRIX, I8_MATRIX] });
     device.tuning = { ...device.tuning, f16Storage: { activations: true, gradients: true } };

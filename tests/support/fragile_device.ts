@@ -10,8 +10,8 @@ import { openNative } from "../../src/gpu/open.ts";
 
 /** Opens one. */
 export async function openFragile(): Promise<FragileDevice> {
-  const { gpu, info, hasPackedDot } = await openNative({});
-  return new FragileDevice(gpu, info, "native", hasPackedDot);
+  const { gpu, info, hasPackedDot, subgroupDirective } = await openNative({});
+  return new FragileDevice(gpu, info, "native", hasPackedDot, subgroupDirective);
 }
 
 /** A device that breaks. */
