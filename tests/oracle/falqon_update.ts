@@ -259,6 +259,14 @@ export function updateInPlace(
   return writeRows(weight, weight.codes, change, change, scaling, allRows(weight), how).statistics;
 }
 
+/** What a kernel's own arithmetic makes of {@linkcode updateProduct}. */
+export interface ProductOnGpu {
+  /** `[outputs, rank]`, as a GPU divided: WGSL leaves 2.5 units in the last place to a division. Default: exact divisions. */
+  factor?: Float32Array;
+  /** By how much a sum may be off, as a share of the sum of its magnitudes. Default 0. */
+  slack?: number;
+}
+
 /**
  * `updateInPlace` where A is trained as well: `c·Δ(B·A) = c·(ΔB·A + B_old·ΔA)` is one product of twice the
  * rank, whose right factor is `[A~; ΔA~]`, each row with a scale of its own.
@@ -268,7 +276,7 @@ export function updateInPlace(
  * @param change What the step changed it by.
  * @param scaling c = alpha / rank.
  * @param rounding The thresholds of this step of this tensor.
- * @returns What was done.
+ * @returns What was done, and the codes of sums that are lower, and higher, by the slack.
  */
 export function updateProduct(
   weight: CodedWeight,
@@ -276,23 +284,25 @@ export function updateProduct(
   change: Float32Array,
   scaling: number,
   rounding: RoundingStream,
-): UpdateStatistics {
+  { factor: given, slack }: ProductOnGpu = {},
+): UpdateStatistics & { around: [Uint8Array, Uint8Array] } {
   const { scales, outputs, rank } = weight;
   const half = rank / 2;
   const intended = new Float32Array(outputs * rank);
-  const factor = new Float32Array(outputs * rank);
+  const factor = given ?? new Float32Array(outputs * rank);
   for (let i = 0; i < outputs; i++) {
     for (let j = 0; j < rank; j++) {
       const at = i * half + j % half;
       const value = j < half ? change[at] : Math.fround(b[at] - change[at]);
       intended[i * rank + j] = value;
-      factor[i * rank + j] = value * Math.fround(scaling / scales[outputs + j]);
+      if (!given) factor[i * rank + j] = value * Math.fround(scaling / scales[outputs + j]);
     }
   }
   const factors = { rows: scales.slice(0, outputs), columns: new Float32Array(rank).fill(1) };
-  const how = { rounding, coefficient: roundedCoefficient, factors };
-  return writeRows(weight, weight.codes, factor, intended, scaling, allRows(weight), how)
-    .statistics;
+  const how = { rounding, coefficient: roundedCoefficient, factors, slack };
+  const rows = allRows(weight);
+  const done = writeRows(weight, weight.codes, factor, intended, scaling, rows, how);
+  return { ...done.statistics, around: done.around };
 }
 
 function allRows({ outputs }: CodedWeight): number[] {
@@ -315,18 +325,24 @@ function writeRows(
     coefficient = updateCoefficient,
     factors = updateFactors(weight, scaling),
     before = null,
+    slack = 0,
   }: {
     rounding?: RoundingStream | null;
     factors?: UpdateFactors;
     coefficient?: typeof updateCoefficient;
     before?: Float32Array | null;
+    slack?: number;
   } = {},
-): { statistics: UpdateStatistics; change: Float64Array } {
+): { statistics: UpdateStatistics; change: Float64Array; around: [Uint8Array, Uint8Array] } {
   const { codes, scales, outputs, inputs, rank } = weight;
   const { max, values: decoded, encode, stochastic, coefficientMask } =
     UPDATE_CODECS[weight.format.name];
   const a = codeValues(weight, outputs, rank);
   const change = new Float64Array(outputs * inputs);
+  const around: [Uint8Array, Uint8Array] = [
+    new Uint8Array(outputs * inputs),
+    new Uint8Array(outputs * inputs),
+  ];
   let codesChanged = 0;
   let clamps = 0;
   for (const i of rows) {
@@ -348,7 +364,13 @@ function writeRows(
       const from = betaBefore ? origin(base[at], sumOf(betaBefore), above) : base[at];
       const sum = sumOf(beta);
       const value = Math.fround(decoded[from] + sum);
-      const code = rounding ? round(from, sum, above) : encode(value);
+      const codeOf = (sum: number) =>
+        rounding ? round(from, sum, above) : encode(Math.fround(decoded[from] + sum));
+      const code = codeOf(sum);
+      const off = slack &&
+        slack * beta.reduce((all, v, j) => all + Math.abs(v * a[j * inputs + k]), 0);
+      around[0][at] = off ? codeOf(Math.fround(sum - off)) : code;
+      around[1][at] = off ? codeOf(Math.fround(sum + off)) : code;
       change[at] = decoded[code] - decoded[codes[at]];
       if (Math.abs(value) > max) clamps++;
       if (code !== codes[at]) codesChanged++;
@@ -368,7 +390,7 @@ function writeRows(
     intendedSquared: dot(asked, 0, asked, 0, asked.length),
     realizedDotIntended: dot(realized, 0, asked, 0, asked.length),
   };
-  return { statistics, change };
+  return { statistics, change, around };
 }
 
 /** Decoded values of some rows, without their scales. */

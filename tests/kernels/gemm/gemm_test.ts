@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type ElementType } from "../../../src/gpu/buffers.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
+import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { gemm, type GemmLayout } from "../../../src/kernels/gemm/gemm.ts";
 import { PackedOperandCache } from "../../../src/kernels/gemm/pack.ts";
 import {
@@ -12,7 +13,7 @@ import {
 } from "../../../src/kernels/gemm/variants.ts";
 import { multiplies } from "../../../src/kernels/gemm/products.ts";
 import { formatOf } from "../../../src/numerics/formats.ts";
-import { relativeError } from "../../oracle/compare.ts";
+import { relativeError, tensorCoreError } from "../../oracle/compare.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { device } from "../../support/device.ts";
 import { paddingOf, poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
@@ -195,12 +196,19 @@ Deno.test("gemm leaves zeros behind n where column scales end with it", async ()
 /** Sums of 16 to 64 f16 products a lane: f16 rounds to 2^-11, which the random walk of a sum hardly raises. */
 const HALF_TOLERANCE = 1.5e-3;
 
-/** Every kernel for packed operands with its tolerance; fragments are emulated where there are no tensor cores. */
-const PACKED_VARIANTS: [string, GemmVariant, number][] = [
-  ["half", GEMM_VARIANTS.half, HALF_TOLERANCE],
-  ["half 64×64", halfVariant(64, 64, 2), HALF_TOLERANCE],
-  ["matrix", tensorVariant(64, 64), TOLERANCE],
-  ["matrix 64×128", tensorVariant(64, 128, 2), TOLERANCE],
+/** On tensor cores; emulated ones add as f32 does. */
+const tensorTolerance = (k: number) =>
+  TOLERANCE + (supportsMatrix(device, F16_MATRIX) ? tensorCoreError(k) : 0);
+
+/**
+ * Every kernel for packed operands with its tolerance for a contraction of k; fragments are emulated where there are no tensor
+ * cores.
+ */
+const PACKED_VARIANTS: [string, GemmVariant, (k: number) => number][] = [
+  ["half", GEMM_VARIANTS.half, () => HALF_TOLERANCE],
+  ["half 64×64", halfVariant(64, 64, 2), () => HALF_TOLERANCE],
+  ["matrix", tensorVariant(64, 64), tensorTolerance],
+  ["matrix 64×128", tensorVariant(64, 128, 2), tensorTolerance],
 ];
 
 Deno.test("gemm agrees with f64 on packed operands of every layout and narrow type, on odd shapes", async () => {
@@ -217,10 +225,11 @@ Deno.test("gemm agrees with f64 on packed operands of every layout and narrow ty
     ["tn", "e5m2", "e4m3", [[70, 150, 33]]],
     ["nt", "f16", "e4m3", [[3, 20, 48]]],
   ];
-  for (const [name, variant, tolerance] of PACKED_VARIANTS) {
+  for (const [name, variant, toleranceOf] of PACKED_VARIANTS) {
     for (const [layout, aType, bType, shapes] of cases) {
       if (!multiplies(variant.kernel, formatOf(aType), formatOf(bType))) continue;
       for (const [m, n, k] of shapes) {
+        const tolerance = toleranceOf(k);
         const shape = operandShapes(layout, m, n, k);
         const a = uploadMatrix(device, randomValues(m * k, 1, 3), shape.a[0], shape.a[1], aType);
         const b = uploadMatrix(device, randomValues(n * k, 2, 3), shape.b[0], shape.b[1], bType);
@@ -256,7 +265,8 @@ Deno.test("gemm on packed operands applies scales, addend and accumulation, writ
   const plain = matmulNT(a.exact, b.exact, m, n, k);
   const scaled = plain.map((v, i) => v / rows.values[Math.floor(i / n)] / columns.values[i % n]);
   const scales = { rowScales: rows.vector, columnScales: columns.vector };
-  for (const [name, variant, tolerance] of PACKED_VARIANTS) {
+  for (const [name, variant, toleranceOf] of PACKED_VARIANTS) {
+    const tolerance = toleranceOf(k);
     const out = poisoned(device, m, main);
     const secondOutput = poisoned(device, m, side);
     const operands = { layout: "nt", a: a.matrix, b: b.matrix, variant, ...scales } as const;
@@ -355,7 +365,8 @@ Deno.test("gemm packs a right operand that products share once", async () => {
   }
   const [m, n, k] = [65, 70, 40];
   const b = uploadMatrix(device, randomValues(n * k, 2), n, k, "f16");
-  for (const [name, variant, tolerance] of PACKED_VARIANTS) {
+  for (const [name, variant, toleranceOf] of PACKED_VARIANTS) {
+    const tolerance = toleranceOf(k);
     const packedCache = new PackedOperandCache("shared");
     const chunks = [3, 4].map((seed) => ({
       a: uploadMatrix(device, randomValues(m * k, seed), m, k, "f16"),
