@@ -7,8 +7,8 @@
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
-// order of attention_forward.wgsl: generating a text gives the bits of evaluating it. For that it keeps to the tiles of
-// that kernel, COLUMNS keys each, which share a maximum:
+// order of attention_forward.wgsl: generating a text gives the bits of evaluating it, unless a compiler joins a multiplication with an
+// addition in one of the two only. For that it keeps to the tiles of that kernel, COLUMNS keys each, which share a maximum:
 // - a thread makes the score of one key, even dims before odd ones in each slice of 16;
 // - a thread for each pair of dims adds up the values, key after key;
 // - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.

@@ -89,7 +89,8 @@ export interface AttentionDecodeOptions extends AttentionHeads, AttentionScores,
 
 /**
  * Records the attention of one new token to the cached keys, added up in the order in which `attentionForward` does in
- * f32: the results are the same bits, if the forward's arithmetic is f32 and its document starts at token 0.
+ * f32: if the forward's arithmetic is f32 and its document starts at token 0, results are the same bits, unless the compiler joins
+ * a multiplication with an addition in one of the two kernels only, as WGSL allows.
  */
 export function attentionDecode(program: Program, options: AttentionDecodeOptions): void {
   const { q, keyCache, valueCache, length, output, heads, kvHeads, headDim } = options;

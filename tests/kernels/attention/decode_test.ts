@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
-import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { attentionForward } from "../../../src/kernels/attention/attention.ts";
 import { appendToCache, attentionDecode } from "../../../src/kernels/attention/decode.ts";
 import type { AttentionScores } from "../../../src/kernels/attention/shapes.ts";
@@ -107,79 +106,86 @@ Deno.test("a recorded decode step, replayed token by token, agrees with the orac
   }
 });
 
-Deno.test({
-  name: "a decoded token is the forward kernel's, bit for bit",
-  // On tensor cores the forward kernel rounds its factors to f16, the decode kernel does not.
-  ignore: supportsMatrix(device, F16_MATRIX),
-  fn: async () => {
-    const shapes = [[8, 8, 4], [10, 3, 2], [16, 2, 2], [24, 4, 1], [34, 2, 1], [80, 1, 1], [
-      128,
-      2,
-      1,
-    ]];
-    shapes.push([136, 3, 2], [192, 1, 1], [256, 2, 1], [512, 1, 1]);
-    const inF16 = [[10, 3, 2, 2], [80, 1, 1, 2], [200, 1, 1, 2]];
-    const windows = [1, 7, 27, 100, 1000].flatMap((
-      window,
-    ) => [[10, 3, 2, 4, window], [80, 1, 1, 2, window], [256, 2, 1, 4, window]]);
-    const cases = [...shapes, ...inF16, ...windows];
-    for (const [headDim, heads, kvHeads, bytes = 4, window = Infinity] of cases) {
-      const type = bytes === 4 ? "f32" : "f16";
-      const [wide, narrow] = [heads * headDim, kvHeads * headDim];
-      const values = randomValues(TOKENS * (wide + 2 * narrow), 22, 2);
-      const { matrix: qkv } = uploadMatrix(device, values, TOKENS, wide + 2 * narrow, type);
-      const [q, k, v] = [[0, wide], [wide, narrow], [wide + narrow, narrow]].map(([column, cols]) =>
-        columnsOf(qkv, column, cols)
+/**
+ * WGSL leaves it to a compiler whether it joins a multiplication and an addition, so it may do so in one of two kernels with the
+ * same operations. The CPU adapter's does not; elsewhere they agree as closely as with the oracle.
+ */
+function expectSameSums(got: Float32Array, want: Float32Array, which: string): void {
+  if (device.isFallback) assertEquals(got, want, which);
+  else assert(relativeError(got, want) < 2e-6, `${which}: error ${relativeError(got, want)}`);
+}
+
+Deno.test("a decoded token is that of the forward kernel in f32, which adds up in the same order", async () => {
+  const shapes = [[8, 8, 4], [10, 3, 2], [16, 2, 2], [24, 4, 1], [34, 2, 1], [80, 1, 1], [
+    128,
+    2,
+    1,
+  ]];
+  shapes.push([136, 3, 2], [192, 1, 1], [256, 2, 1], [512, 1, 1]);
+  const inF16 = [[10, 3, 2, 2], [80, 1, 1, 2], [200, 1, 1, 2]];
+  const windows = [1, 7, 27, 100, 1000].flatMap((
+    window,
+  ) => [[10, 3, 2, 4, window], [80, 1, 1, 2, window], [256, 2, 1, 4, window]]);
+  const cases = [...shapes, ...inF16, ...windows];
+  for (const [headDim, heads, kvHeads, bytes = 4, window = Infinity] of cases) {
+    const type = bytes === 4 ? "f32" : "f16";
+    const [wide, narrow] = [heads * headDim, kvHeads * headDim];
+    // Heads that start at column 2 no kernel takes but the one in f32: others, on tensor cores and in packed f16, round.
+    const width = 2 + wide + 2 * narrow;
+    const values = randomValues(TOKENS * width, 22, 2);
+    const { matrix: qkv } = uploadMatrix(device, values, TOKENS, width, type);
+    const [q, k, v] = [[2, wide], [2 + wide, narrow], [2 + wide + narrow, narrow]]
+      .map(([column, cols]) => columnsOf(qkv, column, cols));
+    const caches = {
+      keyCache: device.matrix(TOKENS, narrow, type, "keys"),
+      valueCache: device.matrix(TOKENS, narrow, type, "values"),
+    };
+    const positions = device.allocate(4 * TOKENS, "positions");
+    device.write(positions, Uint32Array.from({ length: TOKENS }, (_, t) => t));
+    const documents = device.allocate(8 * TOKENS, "documents");
+    const bounds = Uint32Array.from({ length: 2 * TOKENS }, (_, i) => {
+      const t = i >> 1;
+      return i % 2 ? Math.min(TOKENS, t + window) : Math.max(0, t - window + 1);
+    });
+    device.write(documents, bounds);
+    const forward = filled(device, TOKENS, wide, NaN);
+    const logSumExp = filled(device, TOKENS, heads, NaN);
+    const softCap = heads === 3 ? 5 : null;
+    const shape = { heads, kvHeads, headDim, scale: 0.3, softCap };
+    await runOnce(device, (program) => {
+      appendToCache(program, { k, v, ...caches, positions });
+      attentionForward(program, { ...shape, q, k, v, documents, output: forward, logSumExp });
+    });
+    const want = await device.readMatrix(forward);
+    const output = filled(device, 1, wide, NaN);
+    const length = device.allocate(4, "length");
+    // A single key, and the ends of tiles of 16, 32 and 64 keys and of rounds of 128.
+    for (const t of [0, 1, 15, 16, 31, 32, 62, 63, 64, 100, 126, 127, 128, 200, 255, 256, 299]) {
+      const row = values.subarray(t * width + 2).slice(0, wide);
+      const { matrix: step } = uploadMatrix(device, row, 1, wide, type);
+      device.write(length, Uint32Array.of(t + 1));
+      await runOnce(
+        device,
+        (program) =>
+          attentionDecode(program, {
+            ...shape,
+            ...caches,
+            q: columnsOf(step),
+            length,
+            window: window === Infinity ? null : window,
+            output,
+          }),
       );
-      const caches = {
-        keyCache: device.matrix(TOKENS, narrow, type, "keys"),
-        valueCache: device.matrix(TOKENS, narrow, type, "values"),
-      };
-      const positions = device.allocate(4 * TOKENS, "positions");
-      device.write(positions, Uint32Array.from({ length: TOKENS }, (_, t) => t));
-      const documents = device.allocate(8 * TOKENS, "documents");
-      const bounds = Uint32Array.from({ length: 2 * TOKENS }, (_, i) => {
-        const t = i >> 1;
-        return i % 2 ? Math.min(TOKENS, t + window) : Math.max(0, t - window + 1);
-      });
-      device.write(documents, bounds);
-      const forward = filled(device, TOKENS, wide, NaN);
-      const logSumExp = filled(device, TOKENS, heads, NaN);
-      const softCap = heads === 3 ? 5 : null;
-      const shape = { heads, kvHeads, headDim, scale: 0.3, softCap };
-      await runOnce(device, (program) => {
-        appendToCache(program, { k, v, ...caches, positions });
-        attentionForward(program, { ...shape, q, k, v, documents, output: forward, logSumExp });
-      });
-      const want = await device.readMatrix(forward);
-      const output = filled(device, 1, wide, NaN);
-      const length = device.allocate(4, "length");
-      // A single key, and the ends of tiles of 16, 32 and 64 keys and of rounds of 128.
-      for (const t of [0, 1, 15, 16, 31, 32, 62, 63, 64, 100, 126, 127, 128, 200, 255, 256, 299]) {
-        const row = values.subarray(t * (wide + 2 * narrow)).slice(0, wide);
-        const { matrix: step } = uploadMatrix(device, row, 1, wide, type);
-        device.write(length, Uint32Array.of(t + 1));
-        await runOnce(
-          device,
-          (program) =>
-            attentionDecode(program, {
-              ...shape,
-              ...caches,
-              q: columnsOf(step),
-              length,
-              window: window === Infinity ? null : window,
-              output,
-            }),
-        );
-        const got = await device.readMatrix(output);
-        const which = `head ${headDim} in ${type}, window ${window}, token ${t}`;
-        assertEquals(got, want.slice(t * wide, (t + 1) * wide), which);
-        device.free(step);
-      }
-      device.free(qkv, caches.keyCache, caches.valueCache, forward, logSumExp, output);
-      device.free(positions, documents, length);
+      const got = await device.readMatrix(output);
+      const which = `head ${headDim} in ${type}, window ${window}, token ${t}`;
+      expectSameSums(got, want.slice(t * wide, (t + 1) * wide), which);
+      device.free(step);
     }
-  },
+    device.free(qkv, caches.keyCache, caches.valueCache, forward, logSumExp, output);
+    device.free(positions, documents, length);
+  }
+  const forwards = device.kernels().map(({ name }) => name).filter((it) => /_forward/.test(it));
+  assertEquals([...new Set(forwards)], ["attention_forward"]);
 });
 
 Deno.test("the first token attends to itself alone", async () => {
