@@ -1,5 +1,5 @@
 /**
- * Runs the tests, a few files of a folder per process and a process per core, and continues where a process dies.
+ * Runs the tests, a few files of a folder per process and two processes per core, and continues where a process dies.
  *
  * A driver can take down the process that uses it, and with it the results of what had run. So every file of that process
  * is then run once more, each in a process of its own. What merely fails is not run again. What a process prints is shown
@@ -34,8 +34,18 @@ const ENV: Record<string, string> = Deno.env.has("LP_NUM_THREADS") ? {} : { LP_N
 
 /** Files per process: enough to share its start, few enough that the last process does not run alone for long. */
 const FILES = 4;
-/** Processes at once, one per core; more than these would want gigabytes. */
-const PROCESSES = Math.min(navigator.hardwareConcurrency, 8);
+/**
+ * Processes at once: two per core, as tests wait half of their time (native WebGPU looks for the end of work every 10 ms);
+ * no more than have a gigabyte each.
+ */
+const PROCESSES = Math.max(
+  1,
+  Math.min(
+    2 * navigator.hardwareConcurrency,
+    Math.floor(Deno.systemMemoryInfo().total / 2 ** 30),
+    8,
+  ),
+);
 
 /** How a process ended. */
 export interface Ending extends Deno.CommandStatus {
@@ -181,9 +191,10 @@ async function main(words: readonly string[]): Promise<boolean> {
     chunks(folder!)
   );
   const outcomes: Outcome[] = [];
-  let next = 0;
+  // From the last on: those of the trainer take longest, and what begins at the end runs alone for long.
+  let next = waiting.length;
   const work = async () => {
-    for (let i = next++; i < waiting.length; i = next++) {
+    for (let i = --next; i >= 0; i = --next) {
       outcomes[i] = await runTogether(waiting[i], flags);
     }
   };
