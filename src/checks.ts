@@ -155,14 +155,35 @@ export function checkObject(owner: string, options: unknown): void {
 }
 
 /**
- * Checks the options of a function that have their kind by their name: `signal`, and what is told of
- * something, which begins with `on`.
- *
- * @throws {OptionError} if one is of another kind, or the options are no object.
+ * The names of a type of options. A list that lacks one, or has another, does not compile. Values are of no
+ * account, so that an object of defaults serves too.
  */
-export function checkOptions(owner: string, options: object): void {
+export type Names<T> = Readonly<Record<keyof T, unknown>>;
+
+/**
+ * Checks what holds for options of all kinds: one that nobody reads would be ignored without a word, and
+ * some have their kind by their name: `signal`, and what is told of something, which begins with `on`.
+ *
+ * @param owner Whose options they are, for the message.
+ * @param names All that there are, in the order of the message.
+ * @param renamed What earlier names are called now.
+ * @throws {OptionError} for a name that is not among them, for a value of another kind, or if the options
+ * are no object.
+ */
+export function checkOptions<T extends object>(
+  owner: string,
+  options: T,
+  names: Names<NoInfer<T>>,
+  renamed: Readonly<Record<string, string>> = {},
+): void {
   checkObject(owner, options);
   for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(names, name)) {
+      const remedy = Object.hasOwn(renamed, name)
+        ? `it is called ${renamed[name]} now`
+        : `it has ${Object.keys(names).join(", ")}`;
+      throw new OptionError(`There is no option ${showWord(name)} of ${owner}: ${remedy}`);
+    }
     if (value === undefined) continue;
     if (name === "signal" && !(value instanceof AbortSignal)) {
       refuseValue(name, value, "that of an AbortController");
@@ -181,28 +202,4 @@ export function checkOptions(owner: string, options: object): void {
 export function checkList(name: string, value: ArrayLike<unknown>, of: string): void {
   if (Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))) return;
   refuseKind(name, value, `a list of ${of}`);
-}
-
-/**
- * Checks the names of options, since one that nobody reads would be ignored without a word.
- *
- * @param owner Whose options they are, for the message.
- * @param renamed What earlier names are called now.
- * @throws {OptionError} for a name that is not among `known`, or if the options are no object.
- */
-export function checkKnown(
-  owner: string,
-  options: object,
-  known: readonly string[],
-  renamed: Readonly<Record<string, string>> = {},
-): void {
-  checkObject(owner, options);
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown === undefined) return;
-  const remedy = Object.hasOwn(renamed, unknown)
-    ? `it is called ${renamed[unknown]} now`
-    : `it has ${known.join(", ")}`;
-  throw new OptionError(
-    `There is no option ${showWord(unknown)} of ${owner}: ${remedy}`,
-  );
 }

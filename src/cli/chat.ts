@@ -17,7 +17,13 @@ import { chosenTemplate } from "./chosen_template.ts";
 import { openDevice } from "./open_device.ts";
 import { loadRunnable } from "./runnable.ts";
 import type { Terminal } from "./terminal.ts";
-import { CHAT_FLAGS, GENERATION_FLAGS, GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
+import {
+  CHAT_FLAGS,
+  GENERATION_FLAGS,
+  generationOf,
+  GPU_FLAGS,
+  RUN_FLAGS,
+} from "./shared_flags.ts";
 
 /** The most tokens of an answer. */
 const MOST_TOKENS = 512;
@@ -52,7 +58,7 @@ export const chat: Command = command({
     using model = await loadRunnable(values, device, terminal, { chatTemplate });
     expectConversations(model.tokenizer, "chat");
     const chat = new Chat(model, { system: values.system });
-    const options = { ...values, maxNewTokens: values.maxNewTokens ?? MOST_TOKENS };
+    const options = { ...generationOf(values), maxNewTokens: values.maxNewTokens ?? MOST_TOKENS };
     terminal.stderr("Say something; /help shows what else there is.\n");
     for (;;) {
       const said = await readTurn(terminal);

@@ -15,7 +15,14 @@ import { showLoading } from "./loading.ts";
 import { openDevice } from "./open_device.ts";
 import { estimateRows } from "./row_estimate.ts";
 import { loadRunnable } from "./runnable.ts";
-import { CHAT_FLAGS, GPU_FLAGS, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
+import {
+  CHAT_FLAGS,
+  evaluationOf,
+  GPU_FLAGS,
+  ROW_FLAGS,
+  RUN_FLAGS,
+  SHAPE_FLAGS,
+} from "./shared_flags.ts";
 import { StatusLine } from "./status_line.ts";
 import { tell } from "./terminal.ts";
 
@@ -37,7 +44,10 @@ export const evalCommand: Command = command({
     using model = await loadRunnable(values, device, terminal, { chatTemplate });
     const rows = terminal.columns === null ? null : await estimateRows(data);
     const onProgress = showProgress(line, rows);
-    const { warnings, ...result } = await evaluate(model, data, { ...values, onProgress });
+    const { warnings, ...result } = await evaluate(model, data, {
+      ...evaluationOf(values),
+      onProgress,
+    });
     line.show(null);
     for (const warning of warnings) tell(terminal, "warning", warning);
     terminal.stdout(JSON.stringify(result) + "\n");

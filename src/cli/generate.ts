@@ -15,7 +15,13 @@ import { UsageError } from "./errors.ts";
 import { readMessages, readText } from "./messages_file.ts";
 import { loadRunnable } from "./runnable.ts";
 import type { Terminal } from "./terminal.ts";
-import { CHAT_FLAGS, GENERATION_FLAGS, GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
+import {
+  CHAT_FLAGS,
+  GENERATION_FLAGS,
+  generationOf,
+  GPU_FLAGS,
+  RUN_FLAGS,
+} from "./shared_flags.ts";
 
 /** The command `generate`. */
 export const generate: Command = command({
@@ -39,7 +45,9 @@ export const generate: Command = command({
     await using device = await openDevice(values, terminal);
     const chatTemplate = await chosenTemplate(values);
     using model = await loadRunnable(values, device, terminal, { chatTemplate });
-    for await (const piece of model.generate(prompt, values)) terminal.generated(piece);
+    for await (const piece of model.generate(prompt, generationOf(values))) {
+      terminal.generated(piece);
+    }
     terminal.generated("\n");
   },
 });

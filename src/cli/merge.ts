@@ -20,7 +20,14 @@ import { locate } from "./located.ts";
 import { frozenMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { interrupting, noticesOn, type Terminal } from "./terminal.ts";
-import { GPU_FLAGS, type GpuValues, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
+import {
+  evaluationOf,
+  GPU_FLAGS,
+  type GpuValues,
+  ROW_FLAGS,
+  RUN_FLAGS,
+  SHAPE_FLAGS,
+} from "./shared_flags.ts";
 
 /** The command `merge`. */
 export const merge: Command = command({
@@ -90,7 +97,7 @@ async function compare(
   const lossOf = async (folder: string, adapter?: string) => {
     using model = await Model.load(folder, { device, onNotice: noticesOn(terminal) });
     await model.use(await frozenMethod({ adapter }, model.config, device, terminal));
-    return (await evaluate(model, data, values)).loss;
+    return (await evaluate(model, data, evaluationOf(values))).loss;
   };
   const before = await lossOf(values.model!, values.adapter);
   const after = await lossOf(output);

@@ -25,7 +25,7 @@ export const push: Command = command({
     license: text("NAME", "License for the card, such as apache-2.0", "the base model's, if known"),
     message: text("TEXT", "One line about the commit"),
   },
-  async run({ model = "./out", license, ...values }, terminal, name) {
+  async run({ model = "./out", license, private: isPrivate, message }, terminal, name) {
     const facts = await factsOfRun(model);
     const result = await transferring(name, terminal, async (options) => {
       const known = license ?? (facts.base && await licenseOf(facts.base, options));
@@ -34,7 +34,7 @@ export const push: Command = command({
         name: name.split("@")[0],
         ...known && { license: known },
       });
-      return await pushModel(name, model, { ...options, ...values, card });
+      return await pushModel(name, model, { ...options, private: isPrivate, message, card });
     }, "up");
     const { files, leftOut, url, commit } = result;
     terminal.stderr(`pushed ${files.join(", ")}\n`);

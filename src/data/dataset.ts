@@ -9,11 +9,13 @@ import { OptionError } from "../errors.ts";
 import { hash32 } from "../numerics/random.ts";
 import type { DataFile } from "./bytes.ts";
 import {
-  checkOptions,
+  checkDatasetOptions,
   checkWeights,
+  DATASET_NAMES,
   type DatasetOptions,
   type DataSource,
   type FileDatasetDescriptor,
+  OPEN_DATASET_NAMES,
   type OpenDatasetOptions,
   type SplitSide,
 } from "./dataset_options.ts";
@@ -66,11 +68,11 @@ export class Dataset {
    * const stories = Dataset.from("./stories.txt.gz", { separator: "<|endoftext|>" });
    * ```
    *
-   * @throws {OptionError} on an empty separator, an unknown key in `columns`, or a source of
-   * another type.
+   * @throws {OptionError} on an unknown option, an empty separator, an unknown key in `columns`, or a
+   * source of another type.
    */
   static from(source: DataSource, options: DatasetOptions = {}): Dataset {
-    checkOptions("Dataset.from", options);
+    checkDatasetOptions("Dataset.from", options, DATASET_NAMES);
     if (typeof source === "string") checkText("data", source);
     const address = typeof source === "string" && /^(https?|file):\/\//i.test(source);
     if (address || source instanceof URL) {
@@ -104,13 +106,14 @@ export class Dataset {
    * ```
    *
    * @throws {FileError} when there is nothing to read under a name.
-   * @throws {OptionError} on an option out of range, or other than one weight for each name.
+   * @throws {OptionError} on an option that is unknown or out of range, or other than one weight for each
+   * name.
    */
   static async open(
     names: string | readonly (string | readonly string[])[],
     given: OpenDatasetOptions = {},
   ): Promise<Dataset> {
-    checkOptions("Dataset.open", given);
+    checkDatasetOptions("Dataset.open", given, OPEN_DATASET_NAMES);
     const { weights, onNotice, signal, stdin, ...options } = given;
     const list = typeof names === "string" ? [names] : names;
     if (!Array.isArray(list)) refuseKind("data", list, "a name, or a list of names");

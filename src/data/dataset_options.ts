@@ -8,8 +8,9 @@ import {
   checkList,
   checkObject,
   checkOneOf,
-  checkOptions as checkKinds,
+  checkOptions,
   checkString,
+  type Names,
   refuseValue,
 } from "../checks.ts";
 import { OptionError } from "../errors.ts";
@@ -50,6 +51,22 @@ export interface OpenDatasetOptions extends DatasetOptions, FindOptions {
   weights?: readonly number[];
 }
 
+/** The names of {@linkcode DatasetOptions}. */
+export const DATASET_NAMES: Names<DatasetOptions> = {
+  separator: true,
+  columns: true,
+  format: true,
+};
+
+/** The names of {@linkcode OpenDatasetOptions}. */
+export const OPEN_DATASET_NAMES: Names<OpenDatasetOptions> = {
+  ...DATASET_NAMES,
+  weights: true,
+  onNotice: true,
+  signal: true,
+  stdin: true,
+};
+
 /** One side of a split: the rows held out, or the others. */
 export interface SplitSide {
   /** Expected share of rows held out. */
@@ -73,10 +90,15 @@ export interface FileDatasetDescriptor {
 /**
  * Checks options.
  *
- * @throws {OptionError} on an empty separator, an unknown key or format, or values of another kind.
+ * @throws {OptionError} on an unknown name, an empty separator, an unknown key or format, or values of
+ * another kind.
  */
-export function checkOptions(owner: string, options: DatasetOptions): void {
-  checkKinds(owner, options);
+export function checkDatasetOptions<T extends DatasetOptions>(
+  owner: string,
+  options: T,
+  names: Names<NoInfer<T>>,
+): void {
+  checkOptions(owner, options, names);
   const { separator, columns, format } = options;
   if (separator !== undefined) checkString("separator", separator);
   if (separator === "") {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkObject, refuseKind } from "../checks.ts";
+import { checkOptions, type Names, refuseKind } from "../checks.ts";
 import { Dataset } from "./dataset.ts";
 import { DirectLoader } from "./direct_loader.ts";
 import type { LoaderOptions } from "./options.ts";
@@ -84,6 +84,19 @@ export interface ShowingEncoder extends TokenEncoder {
   decode(ids: Iterable<number>, options: { skipSpecialTokens: boolean }): string;
 }
 
+/** The names of the options of {@linkcode showRows}. */
+const SHOW_NAMES: Names<Omit<LoaderOptions, "batchSize">> = {
+  sequenceLength: true,
+  packing: true,
+  shuffle: true,
+  shuffleBuffer: true,
+  seed: true,
+  epochs: true,
+  trainOnPrompt: true,
+  skipBadRows: true,
+  vocabSize: true,
+};
+
 /**
  * Rows as they will be trained on, in the order of the first epoch, before they are packed.
  *
@@ -101,7 +114,7 @@ export interface ShowingEncoder extends TokenEncoder {
  * }
  * ```
  *
- * @throws {OptionError} for what is no dataset, no tokenizer, or options out of range.
+ * @throws {OptionError} for what is no dataset, no tokenizer, or options that are unknown or out of range.
  * @throws {DataError} for malformed rows, unless they are skipped.
  * @throws {FileError} when the data cannot be read.
  */
@@ -111,7 +124,7 @@ export async function* showRows(
   options: Omit<LoaderOptions, "batchSize">,
 ): AsyncGenerator<ShownRow, void, void> {
   Dataset.expect(dataset);
-  checkObject("showRows", options);
+  checkOptions("showRows", options, SHOW_NAMES);
   if (tokenizer !== null && typeof tokenizer?.encodeBatch !== "function") {
     refuseKind("a tokenizer", tokenizer, "that of a model, or null where all rows are input_ids");
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkBoolean, checkOneOf, checkOptions } from "../checks.ts";
+import { checkBoolean, checkOneOf, checkOptions, type Names } from "../checks.ts";
 import { DeviceError } from "../errors.ts";
 import { loadDawn } from "./dawn.ts";
 import { reasonOf } from "./health.ts";
@@ -46,6 +46,14 @@ export interface DeviceOptions {
   /** Use half precision where the device has it. Default true. */
   f16?: boolean;
 }
+
+/** The names of {@linkcode DeviceOptions}. */
+const DEVICE_NAMES: Names<DeviceOptions> = {
+  provider: true,
+  onFallback: true,
+  powerPreference: true,
+  f16: true,
+};
 
 /** A device, and its adapter's description of itself. */
 export interface OpenedDevice {
@@ -97,7 +105,7 @@ const UNLISTED_FEATURE: GPUFeatureName = "subgroups";
 export async function openGpu(
   options: DeviceOptions,
 ): Promise<OpenedDevice & { provider: Provider }> {
-  checkOptions("requestDevice", options);
+  checkOptions("requestDevice", options, DEVICE_NAMES);
   const { provider = "native", onFallback, f16 = true, powerPreference } = options;
   checkOneOf("provider", provider, PROVIDERS);
   checkBoolean("f16", f16);

@@ -6,7 +6,7 @@
 
 import { checkOptions, checkString, checkText } from "../checks.ts";
 import type { ChatMessage } from "../io/tokenizer.ts";
-import { type GenerateOptions, generateTokens } from "./generate.ts";
+import { GENERATE_NAMES, type GenerateOptions, generateTokens } from "./generate.ts";
 import type { Model } from "./model.ts";
 import { expectModel } from "./loaded_model.ts";
 import { renderPrompt } from "./prompt.ts";
@@ -35,10 +35,11 @@ export class Chat {
    * Begins a conversation.
    *
    * @param options `system`: what the model is told before anything is said. Default nothing.
+   * @throws {OptionError} for what is no model, or an option that is unknown or of another kind.
    */
   constructor(readonly model: Model, options: { system?: string } = {}) {
     expectModel(model);
-    checkOptions("Chat", options);
+    checkOptions("Chat", options, { system: true });
     this.reset(options.system);
   }
 
@@ -69,12 +70,12 @@ export class Chat {
    * part of the conversation; where none came, neither question nor answer do.
    *
    * @throws {OptionError} if the model has no chat template, the conversation fills the model's context,
-   * or for options out of range.
+   * or for options that are unknown or out of range.
    * @throws {DataError} if the template refuses the messages.
    */
   async *send(text: string, options: GenerateOptions = {}): AsyncGenerator<string, void> {
     checkText("text", text);
-    checkOptions("send", options);
+    checkOptions("send", options, GENERATE_NAMES);
     const { model, messages } = this;
     const turn = messages.length;
     messages.push({ role: "user", content: text });

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkBoolean, checkOptions, checkText } from "../checks.ts";
+import { checkBoolean, checkOptions, checkText, type Names } from "../checks.ts";
 import { Dataset } from "../data/dataset.ts";
 import { openLoader } from "../data/open_loader.ts";
 import { dataWarnings } from "../data/statistics.ts";
@@ -56,11 +56,23 @@ export interface EvaluateOptions {
   signal?: AbortSignal;
 }
 
+/** The names of {@linkcode EvaluateOptions}. */
+const EVALUATE_NAMES: Names<EvaluateOptions> = {
+  batchSize: true,
+  sequenceLength: true,
+  packing: true,
+  trainOnPrompt: true,
+  skipBadRows: true,
+  date: true,
+  onProgress: true,
+  signal: true,
+};
+
 /**
  * Computes the mean loss of the model, as it is on the GPU now, over all rows of a dataset, read
  * once and in order.
  *
- * @throws {OptionError} for rows of more tokens than the model was made for.
+ * @throws {OptionError} for an unknown option, or rows of more tokens than the model was made for.
  * @throws {DataError} for malformed rows, or if no row has a target.
  * @throws {ModelError} if the loss is no finite number.
  */
@@ -71,7 +83,7 @@ export async function evaluate(
 ): Promise<Evaluation> {
   expectModel(model);
   Dataset.expect(data);
-  checkOptions("evaluate", options);
+  checkOptions("evaluate", options, EVALUATE_NAMES);
   const { maxPositionEmbeddings, vocabSize } = model.config;
   const { batchSize = 16, packing, trainOnPrompt, skipBadRows, date, signal } = options;
   const { sequenceLength = Math.min(512, maxPositionEmbeddings) } = options;

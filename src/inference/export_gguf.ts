@@ -8,7 +8,7 @@
 import { expectModel } from "./loaded_model.ts";
 import { basename, dirname, resolve } from "node:path";
 import { statfs } from "node:fs/promises";
-import { checkBoolean, checkOneOf, checkOptions, checkText } from "../checks.ts";
+import { checkBoolean, checkOneOf, checkOptions, checkText, type Names } from "../checks.ts";
 import { FileError, OptionError } from "../errors.ts";
 import { noticeOnConsole } from "../printable.ts";
 import { exists } from "../io/exists.ts";
@@ -60,6 +60,16 @@ export interface GgufOptions {
   onNotice?: (notice: string) => void;
 }
 
+/** The names of {@linkcode GgufOptions}. */
+const GGUF_NAMES: Names<GgufOptions> = {
+  type: true,
+  adapter: true,
+  overwrite: true,
+  signal: true,
+  onProgress: true,
+  onNotice: true,
+};
+
 /** What {@linkcode exportGguf} wrote. */
 export interface GgufResult {
   /** Bytes of the file. */
@@ -72,8 +82,8 @@ export interface GgufResult {
  * @param model A model's folder (one that FALQON wrote, too), or a model as it is on the GPU now, with
  * what was trained: `trainer.model`.
  * @param path The file, whose name ends in `.gguf` by custom.
- * @throws {OptionError} if the file exists and `overwrite` is not given, or an adapter is given for a
- * model that is on the GPU.
+ * @throws {OptionError} for an unknown option, if the file exists and `overwrite` is not given, or an
+ * adapter is given for a model that is on the GPU.
  * @throws {ModelError} for an architecture, a tokenizer or weights that a file cannot hold, or an adapter
  * that was made for another model.
  * @throws {FileError} if something cannot be read or written; nothing half-written is left.
@@ -93,7 +103,7 @@ export async function exportGguf(
   checkText("path", path);
   if (typeof model === "string") checkText("model", model);
   else expectModel(model);
-  checkOptions("exportGguf", options);
+  checkOptions("exportGguf", options, GGUF_NAMES);
   const { type = "f16", adapter, overwrite = false } = options;
   checkOneOf("type", type, GGUF_TYPES);
   checkBoolean("overwrite", overwrite);

@@ -4,12 +4,12 @@
  * @module
  */
 
-import { checkInteger, checkOptions } from "../checks.ts";
+import { checkInteger, checkOptions, type Names } from "../checks.ts";
 import { ModelError, OptionError } from "../errors.ts";
 import { CachedText } from "../model/cached_text.ts";
 import { checkIds } from "./check_ids.ts";
 import type { LoadedModel } from "./loaded_model.ts";
-import { createSampler, type SamplingOptions } from "./sampling.ts";
+import { createSampler, SAMPLING_NAMES, type SamplingOptions } from "./sampling.ts";
 
 /** Options of `Model.generate`. */
 export interface GenerateOptions extends SamplingOptions {
@@ -20,6 +20,13 @@ export interface GenerateOptions extends SamplingOptions {
   /** Stops the generation: its next step throws the signal's reason. */
   signal?: AbortSignal;
 }
+
+/** The names of {@linkcode GenerateOptions}. */
+export const GENERATE_NAMES: Names<GenerateOptions> = {
+  maxNewTokens: true,
+  ...SAMPLING_NAMES,
+  signal: true,
+};
 
 /**
  * Continues a prompt with text, in pieces that can be shown at once: none ends within a character.
@@ -48,7 +55,7 @@ export async function* generateText(
  * Continues a prompt token by token, until a token that ends the text, which is not part of the
  * result, or a limit. Leaving the loop early frees the memory as well.
  *
- * @throws {OptionError} for options out of range, or a prompt that fills the model's context.
+ * @throws {OptionError} for options that are unknown or out of range, or a prompt that fills the model's context.
  * @throws {DataError} for ids that the model has no token for.
  * @throws {ModelError} if the model computes logits that are not finite, or a trainer was made for
  * it meanwhile.
@@ -59,7 +66,7 @@ export async function* generateTokens(
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<number, void> {
-  checkOptions("generate", options);
+  checkOptions("generate", options, GENERATE_NAMES);
   const { maxNewTokens = 128, signal } = options;
   checkInteger("maxNewTokens", maxNewTokens, 1);
   const sample = createSampler(options);

@@ -5,7 +5,14 @@
  * @module
  */
 
-import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkText } from "../checks.ts";
+import {
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkText,
+  type Names,
+} from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { fromFloat32 } from "../io/dtype.ts";
 import type { PeftAdapter } from "../io/peft.ts";
@@ -68,14 +75,26 @@ export interface MergeOptions {
   onProgress?: (done: number, total: number) => void;
 }
 
+/** The names of {@linkcode MergeOptions}. */
+const MERGE_NAMES: Names<MergeOptions> = {
+  chatTemplate: true,
+  adapter: true,
+  saveAs: true,
+  overwrite: true,
+  shardBytes: true,
+  seed: true,
+  signal: true,
+  onProgress: true,
+};
+
 /**
  * Writes a model with an adapter merged in, or in another format: `W + c·B·A` for LoRA, its rows scaled to
  * their magnitudes for DoRA, and whatever else the adapter changes. All values are computed in f32.
  *
  * @param model The model's folder.
  * @param folder Where to write.
- * @throws {OptionError} if the folder holds a model and `overwrite` is not given, is the model's own, or
- * the adapter has what a model's files have no place for.
+ * @throws {OptionError} for an unknown option, if the folder holds a model and `overwrite` is not given,
+ * is the model's own, or the adapter has what a model's files have no place for.
  * @throws {ModelError} if the adapter was made for another model, or weights are not finite.
  * @throws {FileError} if something cannot be read or written; nothing half-written is left.
  * @example
@@ -92,7 +111,7 @@ export async function mergeModel(
 ): Promise<void> {
   checkText("model", model);
   checkText("folder", folder);
-  checkOptions("mergeModel", options);
+  checkOptions("mergeModel", options, MERGE_NAMES);
   const { adapter, saveAs = "bf16", overwrite = false, seed = 0, chatTemplate, signal } = options;
   checkOneOf("saveAs", saveAs, MERGE_FORMATS);
   checkInteger("seed", seed, 0);

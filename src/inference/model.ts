@@ -5,7 +5,7 @@
  */
 
 import { noticeOnConsole } from "../printable.ts";
-import { checkInteger, checkList, checkOptions, checkText } from "../checks.ts";
+import { checkInteger, checkList, checkOptions, checkText, type Names } from "../checks.ts";
 import { ModelError } from "../errors.ts";
 import { firstOf, rowsOf } from "../gpu/buffers.ts";
 import { type Device, internalDevice, requestDevice } from "../gpu/public_device.ts";
@@ -56,6 +56,14 @@ export interface ModelOptions {
   onNotice?: (notice: string) => void;
 }
 
+/** The names of {@linkcode ModelOptions}. */
+const MODEL_NAMES: Names<ModelOptions> = {
+  device: true,
+  chatTemplate: true,
+  signal: true,
+  onNotice: true,
+};
+
 /** How a method's layers are made and filled. */
 type AdaptOptions =
   & Pick<NetworkOptions, "random" | "restoring" | "signal">
@@ -96,7 +104,7 @@ export class Model implements Disposable {
   /**
    * Opens a Hugging Face model folder: `config.json`, `*.safetensors`, `tokenizer.json`.
    *
-   * @throws {OptionError} for a device that is not from `requestDevice`.
+   * @throws {OptionError} for an unknown option, or a device that is not from `requestDevice`.
    * @throws {FileError} for missing or damaged files.
    * @throws {ModelError} for an architecture that is not supported, tensors that are missing
    * or not used, or a vocabulary that does not fit.
@@ -104,7 +112,7 @@ export class Model implements Disposable {
    */
   static async load(folder: string, options: ModelOptions = {}): Promise<Model> {
     checkText("folder", folder);
-    checkOptions("Model.load", options);
+    checkOptions("Model.load", options, MODEL_NAMES);
     const { device, chatTemplate, signal, onNotice = noticeOnConsole } = options;
     if (device !== undefined) internalDevice(device); // an error before anything is read
     using opened = new DisposableStack();
@@ -127,13 +135,13 @@ export class Model implements Disposable {
    * on the GPU.
    * @throws {DeviceError} if the GPU is too small.
    * @throws {FileError} for damaged weights.
-   * @throws {OptionError} for a method that does not fit the model.
+   * @throws {OptionError} for an unknown option, or a method that does not fit the model.
    */
   async use(
     method: Method,
     options: { seed?: number; signal?: AbortSignal } = {},
   ): Promise<void> {
-    checkOptions("Model.use", options);
+    checkOptions("Model.use", options, { seed: true, signal: true });
     const { seed = 0, signal } = options;
     expectMethod(method);
     checkInteger("seed", seed, 0);
@@ -286,8 +294,8 @@ export class Model implements Disposable {
    * Writes the model as it is on the GPU now: as a model folder in the type it is stored in (full:
    * F32), if it has adapters as a PEFT adapter, or with `saveAs` as a model folder in another format.
    *
-   * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or no file
-   * format has its weights.
+   * @throws {OptionError} for an unknown option, if the folder holds a model and `overwrite` is not
+   * given, or no file format has its weights.
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
   async save(folder: string, options: SaveOptions = {}): Promise<SaveResult> {

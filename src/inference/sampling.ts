@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkInteger, refuseValue } from "../checks.ts";
+import { checkInteger, type Names, refuseValue } from "../checks.ts";
 import { Random } from "../numerics/random.ts";
 import { ModelError } from "../errors.ts";
 
@@ -23,6 +23,9 @@ export interface SamplingOptions {
   /** The same seed draws the same tokens from the same logits. Default: a new one each time. */
   seed?: number;
 }
+
+/** The names of {@linkcode SamplingOptions}. */
+export const SAMPLING_NAMES: Names<SamplingOptions> = { temperature: true, topP: true, seed: true };
 
 /** Chooses a token id by its logits [vocabSize]. */
 export type Sampler = (logits: Float32Array) => number;

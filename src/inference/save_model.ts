@@ -5,7 +5,14 @@
  */
 
 import { resolve } from "node:path";
-import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkText } from "../checks.ts";
+import {
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkText,
+  type Names,
+} from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { repoOfFolder } from "../io/hub/names.ts";
@@ -67,6 +74,15 @@ export interface SaveOptions {
   signal?: AbortSignal;
 }
 
+/** The names of {@linkcode SaveOptions}. */
+const SAVE_NAMES: Names<SaveOptions> = {
+  overwrite: true,
+  saveAs: true,
+  rotated: true,
+  seed: true,
+  signal: true,
+};
+
 /** The files that a model was loaded from. */
 export interface ModelSource {
   readonly folder: string;
@@ -119,11 +135,11 @@ export async function saveNetwork(
 /**
  * Checks what `Model.save` and `Trainer.save` are given.
  *
- * @throws {OptionError} for a folder that is no text, or options of another kind.
+ * @throws {OptionError} for a folder that is no text, or options that are unknown or of another kind.
  */
 export function checkSaving(folder: string, options: SaveOptions): void {
   checkText("folder", folder);
-  checkOptions("save", options);
+  checkOptions("save", options, SAVE_NAMES);
   const { overwrite = false, rotated = false, saveAs, seed = 0 } = options;
   checkBoolean("overwrite", overwrite);
   checkBoolean("rotated", rotated);

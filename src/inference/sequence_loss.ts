@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkList, refuseKind } from "../checks.ts";
+import { checkList, checkOptions, refuseKind } from "../checks.ts";
 import { DataError, ModelError, OptionError } from "../errors.ts";
 import { internalDevice } from "../gpu/public_device.ts";
 import { biasedParts, biasName, readBias } from "../layers/bias.ts";
@@ -117,6 +117,7 @@ function labelled(model: LoadedModel, sequence: LabelledSequence): TokenArrays {
       "an object such as { inputIds: [1, 2], labels: [1, 2] }",
     );
   }
+  checkOptions("a sequence with labels", sequence, { inputIds: true, labels: true });
   const { inputIds, labels } = sequence;
   checkList("inputIds", inputIds, "token ids");
   checkList("labels", labels, "token ids, as long as inputIds");

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkList, checkObject, checkText, refuseKind } from "../checks.ts";
+import { checkList, checkObject, checkOptions, checkText, refuseKind } from "../checks.ts";
 import { join } from "node:path";
 import { DataError, ModelError, OptionError } from "../errors.ts";
 import { CHAT_TEMPLATE_NAMES, CHAT_TEMPLATES, type ReadyTemplate } from "./chat_templates.ts";
@@ -89,6 +89,7 @@ export class ChatTemplate {
    * any.
    *
    * @param messages The turns.
+   * @throws {OptionError} for what is no message, or an option that is unknown or of another kind.
    * @throws {DataError} if the template refuses the messages, as many do when the roles do not take
    * turns.
    * @throws {ModelError} if rendering them costs more than any template should.
@@ -99,7 +100,7 @@ export class ChatTemplate {
       if (isJsonObject(message) && typeof message.role === "string") continue;
       refuseKind("a message", message, "an object with role and content");
     }
-    checkObject("render", options);
+    checkOptions("render", options, { addGenerationPrompt: true, variables: true });
     if (options.variables !== undefined) checkObject("variables", options.variables);
     return this.#render(messages, options).text;
   }

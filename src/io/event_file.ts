@@ -50,7 +50,7 @@ export class EventFile implements Disposable {
    * @param folder What `tensorboard --logdir` is given, or a folder below, whose name is then the run's.
    * @param options `after`: the step that the run goes on from, default 0; `now`: the time in
    * milliseconds, default the clock.
-   * @throws {OptionError} for a folder that is no text, or options of another kind.
+   * @throws {OptionError} for a folder that is no text, or options that are unknown or of another kind.
    * @throws {FileError} if it cannot be written.
    */
   static async open(
@@ -58,7 +58,7 @@ export class EventFile implements Disposable {
     options: { after?: number; now?: () => number } = {},
   ): Promise<EventFile> {
     checkText("folder", folder);
-    checkOptions("EventFile.open", options);
+    checkOptions("EventFile.open", options, { after: true, now: true });
     const { after = 0, now = Date.now } = options;
     checkInteger("after", after, 0);
     if (typeof now !== "function") refuseValue("now", now, "a function");

@@ -8,10 +8,10 @@ import {
   checkBoolean,
   checkInteger,
   checkList,
-  checkObject,
   checkOptions,
   checkString,
   checkText,
+  type Names,
   refuseKind,
 } from "../checks.ts";
 import type { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
@@ -43,6 +43,9 @@ export interface TokenizerOptions {
   /** Use the native library where it loads (default). Else JavaScript does all. */
   native?: boolean;
 }
+
+/** The names of {@linkcode TokenizerOptions}. */
+const TOKENIZER_NAMES: Names<TokenizerOptions> = { chatTemplate: true, date: true, native: true };
 
 /** A tokenizer with the special tokens and the chat template of its model. */
 export class Tokenizer {
@@ -90,11 +93,11 @@ export class Tokenizer {
    *
    * @throws {FileError} if `tokenizer.json` is missing or a file is damaged.
    * @throws {ModelError} if the tokenizer is of an unsupported kind or contradicts itself.
-   * @throws {OptionError} for a chat template that there is not, or that needs other tokens.
+   * @throws {OptionError} for an unknown option, or a chat template that there is not, or that needs other tokens.
    */
   static async load(folder: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
     checkText("folder", folder);
-    checkOptions("Tokenizer.load", options);
+    checkOptions("Tokenizer.load", options, TOKENIZER_NAMES);
     const path = join(folder, "tokenizer.json");
     if (!await exists(path)) {
       throw new FileError(
@@ -189,7 +192,7 @@ export class Tokenizer {
    */
   decode(ids: Iterable<number>, options: { skipSpecialTokens?: boolean } = {}): string {
     expectIterable(ids);
-    checkOptions("decode", options);
+    checkOptions("decode", options, { skipSpecialTokens: true });
     const { skipSpecialTokens = true } = options;
     checkBoolean("skipSpecialTokens", skipSpecialTokens);
     const { javascript } = this.#engines;
@@ -234,7 +237,7 @@ export class Tokenizer {
 }
 
 function addsSpecialTokens(options: { addSpecialTokens?: boolean }): boolean {
-  checkObject("encode", options);
+  checkOptions("encode", options, { addSpecialTokens: true });
   const { addSpecialTokens = true } = options;
   checkBoolean("addSpecialTokens", addSpecialTokens);
   return addSpecialTokens;

@@ -4,9 +4,16 @@
  * @module
  */
 
-import { checkInteger, checkList, checkNumber, checkObject, checkOptions } from "../checks.ts";
+import {
+  checkInteger,
+  checkList,
+  checkNumber,
+  checkObject,
+  checkOptions,
+  type Names,
+} from "../checks.ts";
 import { ModelError, OptionError, TrainingError } from "../errors.ts";
-import type { Abortable, TrainerOptions } from "./options.ts";
+import { ABORTABLE, type Abortable, type TrainerOptions } from "./options.ts";
 import { Trainer } from "./trainer.ts";
 
 /** One learning rate that was tried. */
@@ -43,6 +50,15 @@ export interface FindRateOptions extends Abortable {
   onTried?: (tried: TriedRate) => void;
 }
 
+/** The names of {@linkcode FindRateOptions}. */
+const FIND_NAMES: Names<FindRateOptions> = {
+  rates: true,
+  steps: true,
+  onStep: true,
+  onTried: true,
+  ...ABORTABLE,
+};
+
 /** From one rate to the next, about half a power of ten. */
 const RATIO = Math.sqrt(10);
 /** Rates that are tried at most beyond an end. */
@@ -55,7 +71,7 @@ const MOST_BEYOND = 3;
  *
  * @param options As of `Trainer.create`; what is said there of schedule, steps and output is not
  * used.
- * @throws {OptionError} for rates or steps out of range, or if no rate gives a finite loss.
+ * @throws {OptionError} for an unknown option, rates or steps out of range, or if no rate gives a finite loss.
  * @throws {ModelError} if the loss is not finite before anything is trained.
  * @throws What `Trainer.create` and `Trainer.run` throw.
  * @example
@@ -77,7 +93,7 @@ export async function findLearningRate(
   search: FindRateOptions = {},
 ): Promise<FoundRate> {
   checkObject("Trainer.create", options);
-  checkOptions("findLearningRate", search);
+  checkOptions("findLearningRate", search, FIND_NAMES);
   const { rates, steps = 40, onTried = () => {}, onStep, signal } = search;
   if (rates !== undefined) checkList("rates", rates, "numbers");
   checkInteger("steps", steps, 1);

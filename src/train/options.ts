@@ -4,13 +4,24 @@
  * @module
  */
 
-import { checkKnown, checkObject } from "../checks.ts";
+import { checkObject, checkOptions, type Names } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import type { EvaluateOptions } from "../inference/evaluate.ts";
 import { checkKinds, checkValues } from "./check_options.ts";
 import { defaultLearningRate } from "./learning_rate.ts";
-import { groupedNames, groupOptions, OPTIMIZER_DEFAULTS, ROW_DEFAULTS } from "./option_groups.ts";
-import type { PlainOptions, ResolvedOptions, UnresolvedOptions } from "./option_types.ts";
+import {
+  type FlatOptions,
+  groupOptions,
+  OPTIMIZER_DEFAULTS,
+  ROW_DEFAULTS,
+} from "./option_groups.ts";
+import type {
+  Abortable,
+  PlainOptions,
+  ResolvedOptions,
+  TrainerOptions,
+  UnresolvedOptions,
+} from "./option_types.ts";
 
 export type {
   Abortable,
@@ -39,28 +50,38 @@ const DEFAULTS: Readonly<Required<Omit<PlainOptions, Derived | "optimizer" | "ro
   updateStats: false,
 };
 
-/** Every name that {@linkcode PlainOptions} has. */
-export const PLAIN_NAMES: readonly string[] = [
-  ...Object.keys(DEFAULTS),
-  ...["sequenceLength", "steps", "epochs", "learningRate", "saveEvery", "optimizer", "rows"],
-];
+/** The names of {@linkcode Abortable}. */
+export const ABORTABLE: Names<Abortable> = { signal: true };
 
-/** Every name that {@linkcode TrainerOptions} has. */
-const NAMES = [
-  ...[
-    "model",
-    "data",
-    "method",
-    "evalData",
-    "outputDir",
-    "overwrite",
-    "resumeFrom",
-    "resumeAnyway",
-    "resumeFallback",
-  ],
-  "onNotice",
-  ...PLAIN_NAMES,
-];
+/** The names of {@linkcode PlainOptions}. */
+const PLAIN: Names<PlainOptions> = {
+  ...DEFAULTS,
+  sequenceLength: true,
+  steps: true,
+  epochs: true,
+  learningRate: true,
+  saveEvery: true,
+  optimizer: true,
+  rows: true,
+};
+
+/** Every name that {@linkcode PlainOptions} has. */
+export const PLAIN_NAMES: readonly string[] = Object.keys(PLAIN);
+
+/** The names of {@linkcode TrainerOptions}, without earlier spellings. */
+const NAMES: Names<Omit<TrainerOptions, keyof FlatOptions>> = {
+  model: true,
+  data: true,
+  method: true,
+  evalData: true,
+  outputDir: true,
+  overwrite: true,
+  resumeFrom: true,
+  resumeAnyway: true,
+  resumeFallback: true,
+  onNotice: true,
+  ...PLAIN,
+};
 
 /**
  * Fills in defaults and checks names and values.
@@ -73,11 +94,14 @@ export function resolveOptions(
   onNotice: (notice: string) => void = () => {},
 ): ResolvedOptions {
   checkObject("Trainer.create", given);
-  const options = groupOptions({ ...given }, onNotice) as UnresolvedOptions;
-  checkKnown("Trainer.create", options, NAMES);
+  const options = groupOptions({ ...given }, onNotice) as Omit<
+    UnresolvedOptions,
+    keyof FlatOptions
+  >;
+  checkOptions("Trainer.create", options, NAMES);
   const { optimizer = {}, rows = {} } = options;
-  checkKnown("optimizer", optimizer, groupedNames("optimizer"));
-  checkKnown("rows", rows, groupedNames("rows"));
+  checkOptions("optimizer", optimizer, OPTIMIZER_DEFAULTS);
+  checkOptions("rows", rows, ROW_DEFAULTS);
   checkKinds(options);
   const longest = options.model.config.maxPositionEmbeddings;
   const { steps, epochs = steps === undefined ? 1 : undefined } = options;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkInteger, checkNumber } from "../checks.ts";
+import { checkInteger, checkNumber, checkOptions, type Names } from "../checks.ts";
 import { DeviceLostError } from "../errors.ts";
 import { noticeOnConsole } from "../printable.ts";
 import { stepsInWords } from "./kept.ts";
@@ -32,6 +32,9 @@ export interface RestartOptions {
   onNotice?: (notice: string) => void;
 }
 
+/** The names of {@linkcode RestartOptions}. */
+const RESTART_NAMES: Names<RestartOptions> = { restarts: true, pause: true, onNotice: true };
+
 /**
  * Trains whatever happens to the GPU: where it is lost, the work is done again on a new device, from the
  * last checkpoint, or from the start if none was written. The result is that of a run without the loss,
@@ -44,6 +47,7 @@ export interface RestartOptions {
  * @param attempt Opens a device, loads the model, trains with these options over its own, and saves. It is
  * called again after each loss, and has to dispose of what it opens.
  * @returns What the last attempt returned.
+ * @throws {OptionError} for options that are unknown or out of range.
  * @throws {DeviceLostError} after so many restarts that did not come any further.
  * @throws Whatever else an attempt throws.
  * @example
@@ -63,8 +67,10 @@ export interface RestartOptions {
  */
 export async function restartOnDeviceLost<T>(
   attempt: (from: RestartFrom) => Promise<T>,
-  { restarts = RESTARTS, pause = PAUSE, onNotice = noticeOnConsole }: RestartOptions = {},
+  options: RestartOptions = {},
 ): Promise<T> {
+  checkOptions("restartOnDeviceLost", options, RESTART_NAMES);
+  const { restarts = RESTARTS, pause = PAUSE, onNotice = noticeOnConsole } = options;
   checkInteger("restarts", restarts, 0);
   checkNumber("pause", pause, 0);
   const counted = new Restarts(restarts);

@@ -22,6 +22,7 @@ import { Evaluations } from "./evaluations.ts";
 import { tellingKept, withKept } from "./kept.ts";
 import type { HeldOutLoss, TrainingMetrics } from "./metrics.ts";
 import {
+  ABORTABLE,
   type Abortable,
   evaluationShape,
   type ResolvedOptions,
@@ -88,7 +89,7 @@ export class Trainer implements Disposable {
    * @throws {FileError} for a damaged model, data file or checkpoint.
    */
   static async create(options: TrainerOptions, abortable: Abortable = {}): Promise<Trainer> {
-    checkOptions("Trainer.create", abortable);
+    checkOptions("Trainer.create", abortable, ABORTABLE);
     return new Trainer(await setUp(options, abortable.signal));
   }
 
@@ -147,7 +148,7 @@ export class Trainer implements Disposable {
    * @throws {FileError} if the log or a checkpoint cannot be written.
    */
   async *run(abortable: Abortable = {}): AsyncGenerator<TrainingMetrics, void, void> {
-    checkOptions("Trainer.run", abortable);
+    checkOptions("Trainer.run", abortable, ABORTABLE);
     const { signal } = abortable;
     this.#claim.expect();
     this.#expectIdle();
@@ -228,7 +229,7 @@ export class Trainer implements Disposable {
    */
   async evaluate(data?: Dataset, abortable: Abortable = {}): Promise<Evaluation> {
     if (data !== undefined) Dataset.expect(data);
-    checkOptions("Trainer.evaluate", abortable);
+    checkOptions("Trainer.evaluate", abortable, ABORTABLE);
     this.#claim.expect();
     const rows = data ?? this.#setup.source.evalData;
     if (!rows) throw new OptionError("Cannot evaluate without rows: give data, or evalData");
@@ -244,7 +245,8 @@ export class Trainer implements Disposable {
    * adapter; with `saveAs`, the trained model in another format.
    *
    * @throws {TrainingError} if the trainer has no longer the model.
-   * @throws {OptionError} if the folder holds a model and `overwrite` is not given.
+   * @throws {OptionError} for an unknown option, or if the folder holds a model and `overwrite` is not
+   * given.
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
   async save(folder: string, options: SaveOptions = {}): Promise<SaveResult> {

@@ -4,12 +4,12 @@
  * @module
  */
 
-import { checkText } from "../../checks.ts";
+import { checkOptions, checkText } from "../../checks.ts";
 import { join } from "node:path";
 import { DataError, HubError } from "../../errors.ts";
 import type { FetchOptions } from "./model.ts";
 import { type DataName, parseDataName, showRepo } from "./names.ts";
-import { hubSettings } from "./settings.ts";
+import { HUB_NAMES, hubSettings } from "./settings.ts";
 import { fetchSnapshot, type RepoContents } from "./snapshot.ts";
 import { DEFAULT_SUBSET, findSubsets, type Subset } from "./splits.ts";
 
@@ -21,13 +21,18 @@ const CARD = "README.md";
  * @param name `org/name[@revision][:part]`. The part is a split, a subset, or `subset/split`; without
  * one, the split `train` of the default subset, or the only ones there are.
  * @returns The paths of its files, in the order of their rows.
+ * @throws {OptionError} for options that are unknown or of another kind.
  * @throws {HubError} for what is no name on a hub, if the hub cannot be reached and the cache does not
  * hold the files, or if it does not give them.
  * @throws {DataError} if there is no such split, or several and none is named.
  * @throws {FileError} if the cache cannot be written.
  */
-export async function fetchData(name: string, options: FetchOptions = {}): Promise<string[]> {
+export async function fetchData(
+  name: string,
+  options: Omit<FetchOptions, "weights"> = {},
+): Promise<string[]> {
   checkText("name", name);
+  checkOptions("fetchData", options, { onProgress: true, ...HUB_NAMES });
   const parsed = parseDataName(name);
   if (parsed === null) {
     throw new HubError(

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { checkText } from "../../checks.ts";
+import { checkOptions, checkText, type Names } from "../../checks.ts";
 import { HubError, ModelError } from "../../errors.ts";
 import { isJsonObject, parseJson, showJson } from "../json.ts";
 import { ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE } from "../peft.ts";
 import { WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../weights.ts";
 import { parseModelName, type Repo, showRepo } from "./names.ts";
-import { type HubOptions, hubSettings } from "./settings.ts";
+import { HUB_NAMES, type HubOptions, hubSettings } from "./settings.ts";
 import { type FetchProgress, fetchSnapshot, type RepoContents } from "./snapshot.ts";
 
 /** Options of {@linkcode fetchModel}. */
@@ -22,6 +22,9 @@ export interface FetchOptions extends HubOptions {
   /** Is told how far the download is. */
   onProgress?: (progress: FetchProgress) => void;
 }
+
+/** The names of {@linkcode FetchOptions}. */
+const FETCH_NAMES: Names<FetchOptions> = { weights: true, onProgress: true, ...HUB_NAMES };
 
 /** The file by which a model folder is known. */
 const CONFIG_FILE = "config.json";
@@ -53,6 +56,7 @@ const TEMPLATES = /^additional_chat_templates\/[\w.-]+\.jinja$/;
  *
  * @param name `org/name`, or `org/name@revision` for a branch, a tag or a commit.
  * @returns The path of the model's folder, for `Model.load`.
+ * @throws {OptionError} for options that are unknown or of another kind.
  * @throws {HubError} for what is no name on a hub, if the hub cannot be reached and the cache does not
  * hold the model, or if it does not give the model.
  * @throws {ModelError} if the repository holds no weights in safetensors.
@@ -66,6 +70,7 @@ const TEMPLATES = /^additional_chat_templates\/[\w.-]+\.jinja$/;
  */
 export async function fetchModel(name: string, options: FetchOptions = {}): Promise<string> {
   checkText("name", name);
+  checkOptions("fetchModel", options, FETCH_NAMES);
   const repo = parseModelName(name);
   if (repo === null) {
     throw new HubError(

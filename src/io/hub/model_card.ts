@@ -5,7 +5,15 @@
  * @module
  */
 
-import { checkList, checkNumber, checkObject, checkOneOf, checkText } from "../../checks.ts";
+import {
+  checkList,
+  checkNumber,
+  checkObject,
+  checkOneOf,
+  checkOptions,
+  checkText,
+  type Names,
+} from "../../checks.ts";
 import { printable } from "../../printable.ts";
 
 /** What a card states. What is left out is not known, and not mentioned. */
@@ -40,12 +48,30 @@ export interface ModelCardFacts {
   license?: string;
 }
 
+/** The names of {@linkcode ModelCardFacts}. */
+const FACTS_NAMES: Names<ModelCardFacts> = {
+  name: true,
+  kind: true,
+  base: true,
+  baseRevision: true,
+  data: true,
+  heldOut: true,
+  method: true,
+  settings: true,
+  steps: true,
+  lossBefore: true,
+  lossAfter: true,
+  trainingLoss: true,
+  command: true,
+  license: true,
+};
+
 const PACKAGE = "@falqon/webgpu";
 
 /**
  * Writes a card.
  *
- * @throws {OptionError} for facts of another kind.
+ * @throws {OptionError} for facts that are unknown or of another kind.
  */
 export function modelCard(facts: ModelCardFacts): string {
   expectFacts(facts);
@@ -60,7 +86,7 @@ export function modelCard(facts: ModelCardFacts): string {
 }
 
 function expectFacts(facts: ModelCardFacts): void {
-  checkObject("modelCard", facts);
+  checkOptions("modelCard", facts, FACTS_NAMES);
   const { data = [], settings = {} } = facts;
   checkText("name", facts.name);
   checkOneOf("kind", facts.kind, ["adapter", "model"]);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkText } from "../../checks.ts";
+import { checkOptions, checkText, type Names } from "../../checks.ts";
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { FileError, HubError } from "../../errors.ts";
@@ -15,7 +15,7 @@ import { isUsedFile } from "./model.ts";
 import { understood } from "./listing.ts";
 import { MAIN, parseModelName, type Repo, repoOfFolder } from "./names.ts";
 import { type Fetch, hubFetch, pageAddress, RefusedError } from "./requests.ts";
-import { type HubOptions, type HubSettings, hubSettings } from "./settings.ts";
+import { HUB_NAMES, type HubOptions, type HubSettings, hubSettings } from "./settings.ts";
 
 /** Options of {@linkcode pushModel}. */
 export interface PushOptions extends HubOptions {
@@ -28,6 +28,15 @@ export interface PushOptions extends HubOptions {
   /** Is told how many of the bytes of large files are there. */
   onProgress?: (progress: { bytes: number; totalBytes: number }) => void;
 }
+
+/** The names of {@linkcode PushOptions}. */
+const PUSH_NAMES: Names<PushOptions> = {
+  card: true,
+  private: true,
+  message: true,
+  onProgress: true,
+  ...HUB_NAMES,
+};
 
 /** What was pushed. */
 export interface PushResult {
@@ -49,6 +58,7 @@ const CARD = "README.md";
  * repository is made if it is not there.
  *
  * @param name `org/name`, or `org/name@branch`.
+ * @throws {OptionError} for options that are unknown or of another kind.
  * @throws {HubError} without an access token, for what is no name, or if the hub does not take it.
  * @throws {FileError} if the folder holds no model and no adapter, or cannot be read.
  */
@@ -59,6 +69,7 @@ export async function pushModel(
 ): Promise<PushResult> {
   checkText("name", name);
   checkText("folder", folder);
+  checkOptions("pushModel", options, PUSH_NAMES);
   const repo = parseModelName(name);
   if (repo === null) {
     throw new HubError(

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkBoolean, checkNumber, checkOptions, checkText } from "../../checks.ts";
+import { checkBoolean, checkNumber, checkText, type Names } from "../../checks.ts";
 import { join } from "node:path";
 import { HubError } from "../../errors.ts";
 import { noticeOnConsole } from "../../printable.ts";
@@ -30,6 +30,17 @@ export interface HubOptions {
   retryMs?: number;
 }
 
+/** The names of {@linkcode HubOptions}. */
+export const HUB_NAMES: Names<HubOptions> = {
+  endpoint: true,
+  token: true,
+  cacheFolder: true,
+  offline: true,
+  signal: true,
+  onNotice: true,
+  retryMs: true,
+};
+
 /** {@linkcode HubOptions} with all that the environment says. */
 export interface HubSettings extends Required<Omit<HubOptions, "token" | "signal">> {
   /** Null for a stranger. It is sent to the hub's own address, and stands in no message. */
@@ -51,6 +62,7 @@ const PUBLIC_HUB = "https://huggingface.co";
  * Fills in what the environment says. A variable, or the file of a token, that Deno does not allow to
  * read counts as not set.
  *
+ * @param options Among others, of which whoever has them has checked the names.
  * @throws {HubError} if the token or the address cannot be one, or the address might be another than the
  * one that the token is for.
  * @throws {OptionError} for options of another kind.
@@ -58,7 +70,6 @@ const PUBLIC_HUB = "https://huggingface.co";
  * cannot be read.
  */
 export async function hubSettings(options: HubOptions = {}): Promise<HubSettings> {
-  checkOptions("a hub", options);
   const { endpoint: given, cacheFolder, offline, retryMs } = options;
   if (given !== undefined) checkText("endpoint", given);
   if (cacheFolder !== undefined) checkText("cacheFolder", cacheFolder);

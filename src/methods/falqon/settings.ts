@@ -4,7 +4,14 @@
  * @module
  */
 
-import { checkBoolean, checkInteger, checkKnown, checkNumber, checkOneOf } from "../../checks.ts";
+import {
+  checkBoolean,
+  checkInteger,
+  checkNumber,
+  checkOneOf,
+  checkOptions,
+  type Names,
+} from "../../checks.ts";
 import { OptionError } from "../../errors.ts";
 import {
   CODE_FORMATS,
@@ -147,22 +154,22 @@ export interface FalqonSettings {
 }
 
 /** The names of {@linkcode FalqonOptions}. */
-const NAMES: readonly (keyof FalqonOptions)[] = [
-  "format",
-  "rotation",
-  "trainA",
-  "rank",
-  "alpha",
-  "topK",
-  "updateRule",
-  "rounding",
-  "headroom",
-  "pending",
-  "init",
-  "scaleGranularity",
-  "targetModules",
-  "denseType",
-];
+const NAMES: Names<FalqonOptions> = {
+  format: true,
+  rotation: true,
+  trainA: true,
+  rank: true,
+  alpha: true,
+  topK: true,
+  updateRule: true,
+  rounding: true,
+  headroom: true,
+  pending: true,
+  init: true,
+  scaleGranularity: true,
+  targetModules: true,
+  denseType: true,
+};
 
 /**
  * Fills in defaults and checks values.
@@ -170,7 +177,7 @@ const NAMES: readonly (keyof FalqonOptions)[] = [
  * @throws {OptionError} for options that are unknown or out of range.
  */
 export function falqonSettings(options: FalqonOptions): FalqonSettings {
-  checkKnown("falqon", options, NAMES, { scaling: "scaleGranularity" });
+  checkOptions("falqon", options, NAMES, { scaling: "scaleGranularity" });
   const { rank = 64, alpha = 16, scaleGranularity = "row" } = options;
   const { topK, format = "fp8", trainA = false, updateRule = defaultRule(options) } = options;
   checkOneOf("format", format, CODE_FORMATS);

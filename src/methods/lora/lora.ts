@@ -8,13 +8,14 @@
  * @module
  */
 
-import { checkObject } from "../../checks.ts";
+import { checkOptions } from "../../checks.ts";
 import type { Method } from "../../layers/method.ts";
 import type { BaseType } from "../../layers/storage/base_weight.ts";
 import { ALPHA, type MethodEntry, type MethodOption, RANK, TARGET_MODULES } from "../entry.ts";
 import { baseChanges } from "./base_changes.ts";
 import { LoraLayers } from "./layers.ts";
 import {
+  ADAPTER_NAMES,
   type AdapterOptions,
   type LoraOptions,
   type LoraSettings,
@@ -44,15 +45,21 @@ const NAMES: Readonly<Record<BaseType, string>> = {
 /**
  * Low-rank adapters in f16 and frozen FP8 weights: what FALQON merges, kept separate.
  * `lora({ base: "fp8" })`.
+ *
+ * @throws {OptionError} for options that are unknown or out of range.
  */
 export function fp8Lora(options: AdapterOptions = {}): Method {
-  checkObject("fp8Lora", options);
+  checkOptions("fp8Lora", options, ADAPTER_NAMES);
   return lora({ ...options, base: "fp8" });
 }
 
-/** Low-rank adapters in f16 and frozen int8 weights. `lora({ base: "int8" })`. */
+/**
+ * Low-rank adapters in f16 and frozen int8 weights. `lora({ base: "int8" })`.
+ *
+ * @throws {OptionError} for options that are unknown or out of range.
+ */
 export function int8Lora(options: AdapterOptions = {}): Method {
-  checkObject("int8Lora", options);
+  checkOptions("int8Lora", options, ADAPTER_NAMES);
   return lora({ ...options, base: "int8" });
 }
 
@@ -60,18 +67,22 @@ export function int8Lora(options: AdapterOptions = {}): Method {
  * Low-rank adapters in FP8 beside frozen FP8 weights, as TorchAO's float8 training does it with one
  * scale per row: A, B, x·Aᵀ and gradients are quantised again in every step; gradients of A and B
  * are computed from unrounded values. `lora({ base: "fp8", adapterPrecision: "fp8" })`.
+ *
+ * @throws {OptionError} for options that are unknown or out of range.
  */
 export function torchaoStyle(options: AdapterOptions = {}): Method {
-  checkObject("torchaoStyle", options);
+  checkOptions("torchaoStyle", options, ADAPTER_NAMES);
   return lora({ ...options, base: "fp8", adapterPrecision: "fp8" });
 }
 
 /**
  * QLoRA (arXiv 2305.14314): frozen weights in 4-bit NormalFloat with double quantisation, decoded
  * to f16 before each product, as bitsandbytes does; adapters in f16. `lora({ base: "nf4" })`.
+ *
+ * @throws {OptionError} for options that are unknown or out of range.
  */
 export function qlora(options: AdapterOptions = {}): Method {
-  checkObject("qlora", options);
+  checkOptions("qlora", options, ADAPTER_NAMES);
   return lora({ ...options, base: "nf4" });
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkBoolean, checkKnown, checkOneOf, refuseValue } from "../../checks.ts";
+import { checkBoolean, checkOneOf, checkOptions, type Names, refuseValue } from "../../checks.ts";
 import type { PeftAdapter } from "../../io/peft.ts";
 import type { DenseType } from "../../layers/method.ts";
 import type { Precision } from "../../layers/operand.ts";
@@ -83,19 +83,20 @@ export interface LoraSettings {
   adapter?: PeftAdapter;
 }
 
+/** The names of {@linkcode AdapterOptions}. */
+export const ADAPTER_NAMES: Names<AdapterOptions> = {
+  rank: true,
+  alpha: true,
+  targetModules: true,
+  trainA: true,
+  adapter: true,
+  dropout: true,
+  rslora: true,
+  dora: true,
+};
+
 /** The names of {@linkcode LoraOptions}. */
-const NAMES: readonly (keyof LoraOptions)[] = [
-  "rank",
-  "alpha",
-  "targetModules",
-  "trainA",
-  "adapter",
-  "dropout",
-  "rslora",
-  "dora",
-  "base",
-  "adapterPrecision",
-];
+const LORA_NAMES: Names<LoraOptions> = { ...ADAPTER_NAMES, base: true, adapterPrecision: true };
 
 /** The precisions of adapters on each base, the default first. */
 const ADAPTER_PRECISIONS: Readonly<Record<BaseType, readonly Precision[]>> = {
@@ -112,7 +113,7 @@ const ADAPTER_PRECISIONS: Readonly<Record<BaseType, readonly Precision[]>> = {
  * @throws {OptionError} for options that are unknown or out of range.
  */
 export function loraSettings(options: LoraOptions): LoraSettings {
-  checkKnown("lora", options, NAMES, { baseType: "base" });
+  checkOptions("lora", options, LORA_NAMES, { baseType: "base" });
   const { adapter, trainA = true, base = "f32" } = options;
   if (adapter !== undefined) expectAdapterKind(adapter);
   const { rank = 16, alpha = 16, targetModules } = adapter?.config ?? options;
