@@ -29,10 +29,9 @@ import { SCHEDULES } from "./schedule.ts";
 export function checkKinds(options: UnresolvedOptions & { method?: unknown }): void {
   const kinds: [name: string, isKind: boolean, remedy: string][] = [
     ["model", typeof options.model?.config === "object", "give one of Model.load"],
-    ["data", isOptional(options.data, Dataset), "give one of Dataset.from"],
-    ["evalData", isOptional(options.evalData, Dataset), "give one of Dataset.from"],
+    ["data", isData(options.data), "give one of Dataset.from"],
+    ["evalData", isData(options.evalData), "give one of Dataset.from"],
     ["method", isMethod(options.method), "give one such as falqon()"],
-    ["onNotice", isOptional(options.onNotice, Function), "give a function"],
   ];
   for (const [name, isKind, remedy] of kinds) {
     if (!isKind) throw new OptionError(`Cannot use what is given as ${name}: ${remedy}`);
@@ -49,9 +48,8 @@ function isMethod(value: unknown): boolean {
   return value === undefined || typeof (value as Partial<Method> | null)?.build === "function";
 }
 
-// deno-lint-ignore ban-types
-function isOptional(value: unknown, kind: Function): boolean {
-  return value === undefined || value instanceof kind;
+function isData(value: unknown): boolean {
+  return value === undefined || value instanceof Dataset;
 }
 
 /** The targets of a step are counted in 32 bits. */

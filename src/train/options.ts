@@ -94,11 +94,13 @@ export function resolveOptions(
   onNotice: (notice: string) => void = () => {},
 ): ResolvedOptions {
   checkObject("Trainer.create", given);
-  const options = groupOptions({ ...given }, onNotice) as Omit<
+  const hints: string[] = [];
+  const options = groupOptions({ ...given }, (hint) => hints.push(hint)) as Omit<
     UnresolvedOptions,
     keyof FlatOptions
   >;
   checkOptions("Trainer.create", options, NAMES);
+  for (const hint of hints) onNotice(hint);
   const { optimizer = {}, rows = {} } = options;
   checkOptions("optimizer", optimizer, OPTIMIZER_DEFAULTS);
   checkOptions("rows", rows, ROW_DEFAULTS);

@@ -105,6 +105,15 @@ Deno.test("names that nobody reads are refused, in groups too", () => {
   for (const [given, message] of cases) assertThrows(() => resolve(given), OptionError, message);
 });
 
+Deno.test("no hint goes to what is no function", () => {
+  const onNotice = 5 as unknown as () => void;
+  assertThrows(
+    () => resolveOptions({ model, countUpdates: true, onNotice }, onNotice),
+    OptionError,
+    "Cannot use onNotice 5: give a function",
+  );
+});
+
 Deno.test("values out of range are refused before anything is made", () => {
   const cases: [Partial<UnresolvedOptions>, string][] = [
     [{ schedule: "square" as "linear" }, 'Cannot use schedule "square": give one of constant'],
