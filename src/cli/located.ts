@@ -138,7 +138,7 @@ export function shownModel(folder: string): string {
 export async function transferring<T>(
   what: string,
   terminal: Terminal,
-  work: (options: FetchOptions) => Promise<T>,
+  work: (options: Omit<FetchOptions, "weights">) => Promise<T>,
   way: "down" | "up" = "down",
 ): Promise<T> {
   const stop = new AbortController();

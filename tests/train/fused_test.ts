@@ -80,11 +80,12 @@ for (const [what, [write, layers]] of Object.entries(MODELS)) {
         await using _ = expectAllFreed();
         const output = join(folder, name);
         using model = await Model.load(folder, { device });
-        const shape = { batchSize: 2, sequenceLength: 32, gradientCheckpointing: narrow };
+        const shape = { batchSize: 2, sequenceLength: 32 };
         const common = {
           model,
           data: Dataset.from(data),
           ...shape,
+          gradientCheckpointing: narrow,
           steps: STEPS,
           learningRate: 3e-3,
           optimizer: { weightDecay: 0.01 },
