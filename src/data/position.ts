@@ -42,13 +42,15 @@ export function expectPosition(value: unknown): asserts value is LoaderPosition 
 /**
  * Checks that a position was reached in the order of a loader.
  *
- * @throws {OptionError} if it was not, with both from where they differ on.
+ * @throws {OptionError} if it was not, with both; where one is long, from where they differ on.
  */
 export function expectOrder(position: LoaderPosition, order: string): void {
   if (position.order === order) return;
   const orders = [position.order, order].map((text) => text.split(/(?<=, | and )/));
   let same = 0;
-  while (orders[0][same] === orders[1][same]) same++;
+  if (position.order.length > MOST_SHOWN || order.length > MOST_SHOWN) {
+    while (orders[0][same] === orders[1][same]) same++;
+  }
   const [found, wanted] = orders.map((parts) => {
     const rest = parts.slice(same).join("") || "nothing more";
     return rest.length > MOST_SHOWN ? `${rest.slice(0, MOST_SHOWN)}…` : rest;

@@ -77,8 +77,8 @@ Deno.test("a position of other options or of other data is refused", async () =>
   await assertRejects(
     () => collect(open(20, { seed: 2 }), batch.position, 1),
     OptionError,
-    "reached with shuffle of 10000 rows by seed 1, trainOnPrompt false, but this loader has shuffle of " +
-      "10000 rows by seed 2, trainOnPrompt false; use",
+    "shuffle of 10000 rows by seed 1, trainOnPrompt false, but this loader has sequenceLength 8, " +
+      "packing false, shuffle of 10000 rows by seed 2, trainOnPrompt false; use",
   );
   const order = batch.position.order + ", of another time".repeat(1000);
   const { message } = await assertRejects(
