@@ -16,8 +16,8 @@ const LARGEST = 2 ** 127;
 const MOST_TOKENS = 2 ** 24;
 
 /**
- * The most that anything in a file of a run may count. Counts go on from there, and beyond 2^53 − 1 numbers skip
- * whole ones.
+ * The largest count in a file of a run. Counting goes on from there, and beyond 2^53 − 1 a number cannot be every
+ * integer.
  */
 export const MOST_COUNT: number = 2 ** 52;
 
@@ -155,14 +155,14 @@ export function checkObject(owner: string, options: unknown): void {
 }
 
 /**
- * The names of a type of options. A list that lacks one, or has another, does not compile. Values are of no
- * account, so that an object of defaults serves too.
+ * The names of a type of options, as keys: an object that lacks one, or has another, does not compile. Its values
+ * are not read, so an object of defaults serves too.
  */
 export type Names<T> = Readonly<Record<keyof T, unknown>>;
 
 /**
- * Checks what holds for options of all kinds: one that nobody reads would be ignored without a word, and
- * some have their kind by their name: `signal`, and what is told of something, which begins with `on`.
+ * Checks the names of options, as one that nobody reads would be ignored without a word, and the values whose
+ * kind follows from the name: `signal`, and functions, whose names begin with `on`.
  *
  * @param owner Whose options they are, for the message.
  * @param names All that there are, in the order of the message.

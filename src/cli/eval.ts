@@ -4,7 +4,7 @@
  * @module
  */
 
-import { evaluate, type EvaluationProgress } from "../inference/evaluate.ts";
+import { evaluate, evaluationOf, type EvaluationProgress } from "../inference/evaluate.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
 import { openDataset } from "./data.ts";
@@ -15,14 +15,7 @@ import { showLoading } from "./loading.ts";
 import { openDevice } from "./open_device.ts";
 import { estimateRows } from "./row_estimate.ts";
 import { loadRunnable } from "./runnable.ts";
-import {
-  CHAT_FLAGS,
-  evaluationOf,
-  GPU_FLAGS,
-  ROW_FLAGS,
-  RUN_FLAGS,
-  SHAPE_FLAGS,
-} from "./shared_flags.ts";
+import { CHAT_FLAGS, GPU_FLAGS, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
 import { StatusLine } from "./status_line.ts";
 import { tell } from "./terminal.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import type { Dataset } from "../data/dataset.ts";
-import { evaluate, type EvaluateOptions } from "../inference/evaluate.ts";
+import { evaluate, type EvaluateOptions, evaluationOf } from "../inference/evaluate.ts";
 import { MERGE_FORMATS, mergeModel } from "../inference/merge.ts";
 import { Model } from "../inference/model.ts";
 import { readPeftAdapter } from "../io/peft.ts";
@@ -20,14 +20,7 @@ import { locate } from "./located.ts";
 import { frozenMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { interrupting, noticesOn, type Terminal } from "./terminal.ts";
-import {
-  evaluationOf,
-  GPU_FLAGS,
-  type GpuValues,
-  ROW_FLAGS,
-  RUN_FLAGS,
-  SHAPE_FLAGS,
-} from "./shared_flags.ts";
+import { GPU_FLAGS, type GpuValues, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
 
 /** The command `merge`. */
 export const merge: Command = command({

@@ -6,7 +6,6 @@
 
 import { DATA_FORMATS } from "../data/file_kind.ts";
 import { PROVIDERS } from "../gpu/open.ts";
-import type { EvaluateOptions } from "../inference/evaluate.ts";
 import type { GenerateOptions } from "../inference/generate.ts";
 import { CHAT_TEMPLATE_NAMES } from "../io/chat_templates.ts";
 import { BASE_TYPES } from "../layers/storage/base_weight.ts";
@@ -112,13 +111,6 @@ export const SHAPE_FLAGS = group("Batches", {
   batchSize: whole("Rows per micro-batch", "16"),
   sequenceLength: whole("Tokens per row", "512, or the model's context length if shorter"),
 });
-
-/** How rows are evaluated, among all values of a command. */
-export function evaluationOf(
-  { batchSize, sequenceLength, packing, trainOnPrompt, skipBadRows }: EvaluateOptions,
-): EvaluateOptions {
-  return { batchSize, sequenceLength, packing, trainOnPrompt, skipBadRows };
-}
 
 /** Memory and metrics of a step. */
 export const STEP_FLAGS = group("Optimizer", {

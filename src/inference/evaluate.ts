@@ -68,6 +68,13 @@ const EVALUATE_NAMES: Names<EvaluateOptions> = {
   signal: true,
 };
 
+/** The options that say what rows become, out of an object that may have others as well. */
+export function evaluationOf(
+  { batchSize, sequenceLength, packing, trainOnPrompt, skipBadRows }: EvaluateOptions,
+): EvaluateOptions {
+  return { batchSize, sequenceLength, packing, trainOnPrompt, skipBadRows };
+}
+
 /**
  * Computes the mean loss of the model, as it is on the GPU now, over all rows of a dataset, read
  * once and in order.

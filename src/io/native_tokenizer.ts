@@ -86,7 +86,7 @@ async function load(): Promise<Bindings | string> {
   }
 }
 
-/** Has the library start its threads: no more than it needs, unless the user has set a number, or it must not be set. */
+/** Starts the library's threads: no more than it needs, unless the user has set their number or does not allow it. */
 async function startThreads({ Tokenizer }: Bindings): Promise<void> {
   if (navigator.hardwareConcurrency <= MOST_THREADS) return;
   const { state } = Deno.permissions.querySync({ name: "env", variable: THREADS });

@@ -6,7 +6,7 @@
 
 import { checkObject, checkOptions, type Names } from "../checks.ts";
 import { OptionError } from "../errors.ts";
-import type { EvaluateOptions } from "../inference/evaluate.ts";
+import { type EvaluateOptions, evaluationOf } from "../inference/evaluate.ts";
 import { checkKinds, checkValues } from "./check_options.ts";
 import { defaultLearningRate } from "./learning_rate.ts";
 import {
@@ -135,9 +135,9 @@ export function resolveOptions(
 
 /** How a run evaluates. */
 export function evaluationShape(
-  { batchSize, sequenceLength, rows: { packing, trainOnPrompt, skipBadRows } }: ResolvedOptions,
+  { batchSize, sequenceLength, rows }: ResolvedOptions,
 ): EvaluateOptions {
-  return { batchSize, sequenceLength, packing, trainOnPrompt, skipBadRows };
+  return evaluationOf({ ...rows, batchSize, sequenceLength });
 }
 
 /** Defaults under the values that are given; no others. */

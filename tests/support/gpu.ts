@@ -2,6 +2,7 @@
 
 import { FORMATS } from "../../src/numerics/formats.ts";
 import { decodeCodes } from "../oracle/codes.ts";
+import { tensorCoreError } from "../oracle/compare.ts";
 import {
   type ElementType,
   type Matrix,
@@ -12,6 +13,7 @@ import {
 import type { Device } from "../../src/gpu/device.ts";
 import type { Program } from "../../src/gpu/program.ts";
 import { submitOnce } from "../../src/gpu/submit_once.ts";
+import { F16_MATRIX, supportsMatrix } from "../../src/gpu/subgroup_matrix.ts";
 import type { Quantized } from "../../src/kernels/rows/quantize.ts";
 
 /** Uploads `values` [rows, cols] rounded to `type`; `exact` holds what the rounded elements are worth. */
@@ -104,4 +106,9 @@ export function filled(device: Device, rows: number, cols: number, value: number
   const matrix = device.matrix(rows, cols, "f32", "test output");
   device.write(matrix, new Float32Array(matrix.size / 4).fill(value));
   return matrix;
+}
+
+/** What a tolerance has to leave to a device's tensor cores for a contraction of k; emulated ones add as f32 does. */
+export function tensorSlack(device: Device, k: number): number {
+  return supportsMatrix(device, F16_MATRIX) ? tensorCoreError(k) : 0;
 }

@@ -62,7 +62,7 @@ const PUBLIC_HUB = "https://huggingface.co";
  * Fills in what the environment says. A variable, or the file of a token, that Deno does not allow to
  * read counts as not set.
  *
- * @param options Among others, of which whoever has them has checked the names.
+ * @param options These, out of an object that may have others as well: the caller has checked the names.
  * @throws {HubError} if the token or the address cannot be one, or the address might be another than the
  * one that the token is for.
  * @throws {OptionError} for options of another kind.

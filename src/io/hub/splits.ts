@@ -89,7 +89,7 @@ function configsOf(card: string): Record<string, unknown>[] {
     const configs = isJsonObject(fields) ? fields.configs : [];
     return Array.isArray(configs) ? configs.filter(isJsonObject) : [];
   } catch {
-    return []; // no list that anyone could read: the names of the files tell
+    return []; // an unreadable list: the names of the files say what the splits are
   }
 }
 

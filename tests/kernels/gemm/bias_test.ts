@@ -3,7 +3,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type ElementType, firstOf } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
-import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { gemm, type GemmOptions } from "../../../src/kernels/gemm/gemm.ts";
 import {
   GEMM_VARIANTS,
@@ -12,19 +11,25 @@ import {
   tensorVariant,
 } from "../../../src/kernels/gemm/variants.ts";
 import { takeColumns } from "../../oracle/columns.ts";
-import { relativeError, tensorCoreError } from "../../oracle/compare.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { finishedProduct, integerProductNT } from "../../oracle/int8_product.ts";
 import { linear } from "../../oracle/linear.ts";
 import { device } from "../../support/device.ts";
-import { paddingOf, poisoned, runOnce, uploadMatrix, uploadVector } from "../../support/gpu.ts";
+import {
+  paddingOf,
+  poisoned,
+  runOnce,
+  tensorSlack,
+  uploadMatrix,
+  uploadVector,
+} from "../../support/gpu.ts";
 import { randomCodes, uploadCodes } from "../../support/panels.ts";
 import { randomValues } from "../../support/random.ts";
 
 /** Of sums in f32. */
 const TOLERANCE = 1e-6;
-/** On tensor cores; emulated ones add as f32 does. */
-const tensorTolerance = (k: number) =>
-  TOLERANCE + (supportsMatrix(device, F16_MATRIX) ? tensorCoreError(k) : 0);
+/** On tensor cores. */
+const tensorTolerance = (k: number) => TOLERANCE + tensorSlack(device, k);
 /** Of sums in f16, which are joined in f32 every few steps. */
 const HALF_TOLERANCE = 1.5e-3;
 

@@ -2,7 +2,6 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type ElementType } from "../../../src/gpu/buffers.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
-import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { gemm, type GemmLayout } from "../../../src/kernels/gemm/gemm.ts";
 import { PackedOperandCache } from "../../../src/kernels/gemm/pack.ts";
 import {
@@ -13,10 +12,10 @@ import {
 } from "../../../src/kernels/gemm/variants.ts";
 import { multiplies } from "../../../src/kernels/gemm/products.ts";
 import { formatOf } from "../../../src/numerics/formats.ts";
-import { relativeError, tensorCoreError } from "../../oracle/compare.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { device } from "../../support/device.ts";
-import { paddingOf, poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { paddingOf, poisoned, runOnce, tensorSlack, uploadMatrix } from "../../support/gpu.ts";
 import { randomValues } from "../../support/random.ts";
 
 /** f32 sums of k products: relative error about 2^-24 · sqrt(k), with room for the tile order. */
@@ -196,9 +195,8 @@ Deno.test("gemm leaves zeros behind n where column scales end with it", async ()
 /** Sums of 16 to 64 f16 products a lane: f16 rounds to 2^-11, which the random walk of a sum hardly raises. */
 const HALF_TOLERANCE = 1.5e-3;
 
-/** On tensor cores; emulated ones add as f32 does. */
-const tensorTolerance = (k: number) =>
-  TOLERANCE + (supportsMatrix(device, F16_MATRIX) ? tensorCoreError(k) : 0);
+/** On tensor cores. */
+const tensorTolerance = (k: number) => TOLERANCE + tensorSlack(device, k);
 
 /**
  * Every kernel for packed operands with its tolerance for a contraction of k; fragments are emulated where there are no tensor
