@@ -3,8 +3,8 @@
 //
 // A fragment's elements have no known place, so sums go through `tile`, 16 rows at a time: a subgroup's 16 × SUB_N sums,
 // then its lanes write them row by row, each always the same columns. The including kernel declares SUB_M × SUB_N, what
-// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and `values_of`, what four
-// sums in `tile` are. All results of these rows are finished before any is written: see gemm_output.wgsl.
+// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and `four_sums`, those of a
+// row from column 4 · quad on. All results of these rows are finished before any is written: see gemm_output.wgsl.
   let subgroup_m0 = m0 + subgroup / ${ACROSS}u * SUB_M;
   let subgroup_n0 = n0 + subgroup % ${ACROSS}u * SUB_N;
   let lane = thread % 32u;
@@ -21,7 +21,7 @@
 //! unroll q 0 BN/$ACROSS/8
   let slab_row_${i}_$q = (lane + 32u * ${q}u) / (SUB_N / 4u);
   let row_${i}_$q = subgroup_m0 + 16u * ${i}u + slab_row_${i}_$q;
-  let sum_of_${i}_$q = values_of(tile[mine + slab_row_${i}_$q * OUT_ROW + quad]);
+  let sum_of_${i}_$q = four_sums(mine, slab_row_${i}_$q, quad);
   let value_${i}_$q = finished(group.z, row_${i}_$q, column, sum_of_${i}_$q * (row_factor(row_${i}_$q) * factors));
 //! end
 //! unroll q 0 BN/$ACROSS/8

@@ -34,7 +34,7 @@ const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-fn values_of(sums: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(sums); }
+fn four_sums(at: u32, row: u32, quad: u32) -> vec4<f32> { return bitcast<vec4<f32>>(tile[at + row * OUT_ROW + quad]); }
 
 //! if CODES
 // The f16 of the first values of lanes from pack_codes.wgsl, and of the others.

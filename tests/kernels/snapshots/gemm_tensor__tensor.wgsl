@@ -186,7 +186,7 @@ const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-fn values_of(sums: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(sums); }
+fn four_sums(at: u32, row: u32, quad: u32) -> vec4<f32> { return bitcast<vec4<f32>>(tile[at + row * OUT_ROW + quad]); }
 
 // The f16 of the first values of lanes from pack_codes.wgsl, and of the others.
 fn first_e4m3(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xbf80bf80u); }
@@ -311,8 +311,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // A fragment's elements have no known place, so sums go through `tile`, 16 rows at a time: a subgroup's 16 × SUB_N sums,
 // then its lanes write them row by row, each always the same columns. The including kernel declares SUB_M × SUB_N, what
-// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and `values_of`, what four
-// sums in `tile` are. All results of these rows are finished before any is written: see gemm_output.wgsl.
+// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and `four_sums`, those of a
+// row from column 4 · quad on. All results of these rows are finished before any is written: see gemm_output.wgsl.
   let subgroup_m0 = m0 + subgroup / 2u * SUB_M;
   let subgroup_n0 = n0 + subgroup % 2u * SUB_N;
   let lane = thread % 32u;
@@ -328,35 +328,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   workgroupBarrier();
   let slab_row_0_0 = (lane + 32u * 0u) / (SUB_N / 4u);
   let row_0_0 = subgroup_m0 + 16u * 0u + slab_row_0_0;
-  let sum_of_0_0 = values_of(tile[mine + slab_row_0_0 * OUT_ROW + quad]);
+  let sum_of_0_0 = four_sums(mine, slab_row_0_0, quad);
   let value_0_0 = finished(group.z, row_0_0, column, sum_of_0_0 * (row_factor(row_0_0) * factors));
   let slab_row_0_1 = (lane + 32u * 1u) / (SUB_N / 4u);
   let row_0_1 = subgroup_m0 + 16u * 0u + slab_row_0_1;
-  let sum_of_0_1 = values_of(tile[mine + slab_row_0_1 * OUT_ROW + quad]);
+  let sum_of_0_1 = four_sums(mine, slab_row_0_1, quad);
   let value_0_1 = finished(group.z, row_0_1, column, sum_of_0_1 * (row_factor(row_0_1) * factors));
   let slab_row_0_2 = (lane + 32u * 2u) / (SUB_N / 4u);
   let row_0_2 = subgroup_m0 + 16u * 0u + slab_row_0_2;
-  let sum_of_0_2 = values_of(tile[mine + slab_row_0_2 * OUT_ROW + quad]);
+  let sum_of_0_2 = four_sums(mine, slab_row_0_2, quad);
   let value_0_2 = finished(group.z, row_0_2, column, sum_of_0_2 * (row_factor(row_0_2) * factors));
   let slab_row_0_3 = (lane + 32u * 3u) / (SUB_N / 4u);
   let row_0_3 = subgroup_m0 + 16u * 0u + slab_row_0_3;
-  let sum_of_0_3 = values_of(tile[mine + slab_row_0_3 * OUT_ROW + quad]);
+  let sum_of_0_3 = four_sums(mine, slab_row_0_3, quad);
   let value_0_3 = finished(group.z, row_0_3, column, sum_of_0_3 * (row_factor(row_0_3) * factors));
   let slab_row_0_4 = (lane + 32u * 4u) / (SUB_N / 4u);
   let row_0_4 = subgroup_m0 + 16u * 0u + slab_row_0_4;
-  let sum_of_0_4 = values_of(tile[mine + slab_row_0_4 * OUT_ROW + quad]);
+  let sum_of_0_4 = four_sums(mine, slab_row_0_4, quad);
   let value_0_4 = finished(group.z, row_0_4, column, sum_of_0_4 * (row_factor(row_0_4) * factors));
   let slab_row_0_5 = (lane + 32u * 5u) / (SUB_N / 4u);
   let row_0_5 = subgroup_m0 + 16u * 0u + slab_row_0_5;
-  let sum_of_0_5 = values_of(tile[mine + slab_row_0_5 * OUT_ROW + quad]);
+  let sum_of_0_5 = four_sums(mine, slab_row_0_5, quad);
   let value_0_5 = finished(group.z, row_0_5, column, sum_of_0_5 * (row_factor(row_0_5) * factors));
   let slab_row_0_6 = (lane + 32u * 6u) / (SUB_N / 4u);
   let row_0_6 = subgroup_m0 + 16u * 0u + slab_row_0_6;
-  let sum_of_0_6 = values_of(tile[mine + slab_row_0_6 * OUT_ROW + quad]);
+  let sum_of_0_6 = four_sums(mine, slab_row_0_6, quad);
   let value_0_6 = finished(group.z, row_0_6, column, sum_of_0_6 * (row_factor(row_0_6) * factors));
   let slab_row_0_7 = (lane + 32u * 7u) / (SUB_N / 4u);
   let row_0_7 = subgroup_m0 + 16u * 0u + slab_row_0_7;
-  let sum_of_0_7 = values_of(tile[mine + slab_row_0_7 * OUT_ROW + quad]);
+  let sum_of_0_7 = four_sums(mine, slab_row_0_7, quad);
   let value_0_7 = finished(group.z, row_0_7, column, sum_of_0_7 * (row_factor(row_0_7) * factors));
   put(group.z, row_0_0, column, value_0_0);
   put(group.z, row_0_1, column, value_0_1);
@@ -374,35 +374,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   workgroupBarrier();
   let slab_row_1_0 = (lane + 32u * 0u) / (SUB_N / 4u);
   let row_1_0 = subgroup_m0 + 16u * 1u + slab_row_1_0;
-  let sum_of_1_0 = values_of(tile[mine + slab_row_1_0 * OUT_ROW + quad]);
+  let sum_of_1_0 = four_sums(mine, slab_row_1_0, quad);
   let value_1_0 = finished(group.z, row_1_0, column, sum_of_1_0 * (row_factor(row_1_0) * factors));
   let slab_row_1_1 = (lane + 32u * 1u) / (SUB_N / 4u);
   let row_1_1 = subgroup_m0 + 16u * 1u + slab_row_1_1;
-  let sum_of_1_1 = values_of(tile[mine + slab_row_1_1 * OUT_ROW + quad]);
+  let sum_of_1_1 = four_sums(mine, slab_row_1_1, quad);
   let value_1_1 = finished(group.z, row_1_1, column, sum_of_1_1 * (row_factor(row_1_1) * factors));
   let slab_row_1_2 = (lane + 32u * 2u) / (SUB_N / 4u);
   let row_1_2 = subgroup_m0 + 16u * 1u + slab_row_1_2;
-  let sum_of_1_2 = values_of(tile[mine + slab_row_1_2 * OUT_ROW + quad]);
+  let sum_of_1_2 = four_sums(mine, slab_row_1_2, quad);
   let value_1_2 = finished(group.z, row_1_2, column, sum_of_1_2 * (row_factor(row_1_2) * factors));
   let slab_row_1_3 = (lane + 32u * 3u) / (SUB_N / 4u);
   let row_1_3 = subgroup_m0 + 16u * 1u + slab_row_1_3;
-  let sum_of_1_3 = values_of(tile[mine + slab_row_1_3 * OUT_ROW + quad]);
+  let sum_of_1_3 = four_sums(mine, slab_row_1_3, quad);
   let value_1_3 = finished(group.z, row_1_3, column, sum_of_1_3 * (row_factor(row_1_3) * factors));
   let slab_row_1_4 = (lane + 32u * 4u) / (SUB_N / 4u);
   let row_1_4 = subgroup_m0 + 16u * 1u + slab_row_1_4;
-  let sum_of_1_4 = values_of(tile[mine + slab_row_1_4 * OUT_ROW + quad]);
+  let sum_of_1_4 = four_sums(mine, slab_row_1_4, quad);
   let value_1_4 = finished(group.z, row_1_4, column, sum_of_1_4 * (row_factor(row_1_4) * factors));
   let slab_row_1_5 = (lane + 32u * 5u) / (SUB_N / 4u);
   let row_1_5 = subgroup_m0 + 16u * 1u + slab_row_1_5;
-  let sum_of_1_5 = values_of(tile[mine + slab_row_1_5 * OUT_ROW + quad]);
+  let sum_of_1_5 = four_sums(mine, slab_row_1_5, quad);
   let value_1_5 = finished(group.z, row_1_5, column, sum_of_1_5 * (row_factor(row_1_5) * factors));
   let slab_row_1_6 = (lane + 32u * 6u) / (SUB_N / 4u);
   let row_1_6 = subgroup_m0 + 16u * 1u + slab_row_1_6;
-  let sum_of_1_6 = values_of(tile[mine + slab_row_1_6 * OUT_ROW + quad]);
+  let sum_of_1_6 = four_sums(mine, slab_row_1_6, quad);
   let value_1_6 = finished(group.z, row_1_6, column, sum_of_1_6 * (row_factor(row_1_6) * factors));
   let slab_row_1_7 = (lane + 32u * 7u) / (SUB_N / 4u);
   let row_1_7 = subgroup_m0 + 16u * 1u + slab_row_1_7;
-  let sum_of_1_7 = values_of(tile[mine + slab_row_1_7 * OUT_ROW + quad]);
+  let sum_of_1_7 = four_sums(mine, slab_row_1_7, quad);
   let value_1_7 = finished(group.z, row_1_7, column, sum_of_1_7 * (row_factor(row_1_7) * factors));
   put(group.z, row_1_0, column, value_1_0);
   put(group.z, row_1_1, column, value_1_1);
@@ -420,35 +420,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   workgroupBarrier();
   let slab_row_2_0 = (lane + 32u * 0u) / (SUB_N / 4u);
   let row_2_0 = subgroup_m0 + 16u * 2u + slab_row_2_0;
-  let sum_of_2_0 = values_of(tile[mine + slab_row_2_0 * OUT_ROW + quad]);
+  let sum_of_2_0 = four_sums(mine, slab_row_2_0, quad);
   let value_2_0 = finished(group.z, row_2_0, column, sum_of_2_0 * (row_factor(row_2_0) * factors));
   let slab_row_2_1 = (lane + 32u * 1u) / (SUB_N / 4u);
   let row_2_1 = subgroup_m0 + 16u * 2u + slab_row_2_1;
-  let sum_of_2_1 = values_of(tile[mine + slab_row_2_1 * OUT_ROW + quad]);
+  let sum_of_2_1 = four_sums(mine, slab_row_2_1, quad);
   let value_2_1 = finished(group.z, row_2_1, column, sum_of_2_1 * (row_factor(row_2_1) * factors));
   let slab_row_2_2 = (lane + 32u * 2u) / (SUB_N / 4u);
   let row_2_2 = subgroup_m0 + 16u * 2u + slab_row_2_2;
-  let sum_of_2_2 = values_of(tile[mine + slab_row_2_2 * OUT_ROW + quad]);
+  let sum_of_2_2 = four_sums(mine, slab_row_2_2, quad);
   let value_2_2 = finished(group.z, row_2_2, column, sum_of_2_2 * (row_factor(row_2_2) * factors));
   let slab_row_2_3 = (lane + 32u * 3u) / (SUB_N / 4u);
   let row_2_3 = subgroup_m0 + 16u * 2u + slab_row_2_3;
-  let sum_of_2_3 = values_of(tile[mine + slab_row_2_3 * OUT_ROW + quad]);
+  let sum_of_2_3 = four_sums(mine, slab_row_2_3, quad);
   let value_2_3 = finished(group.z, row_2_3, column, sum_of_2_3 * (row_factor(row_2_3) * factors));
   let slab_row_2_4 = (lane + 32u * 4u) / (SUB_N / 4u);
   let row_2_4 = subgroup_m0 + 16u * 2u + slab_row_2_4;
-  let sum_of_2_4 = values_of(tile[mine + slab_row_2_4 * OUT_ROW + quad]);
+  let sum_of_2_4 = four_sums(mine, slab_row_2_4, quad);
   let value_2_4 = finished(group.z, row_2_4, column, sum_of_2_4 * (row_factor(row_2_4) * factors));
   let slab_row_2_5 = (lane + 32u * 5u) / (SUB_N / 4u);
   let row_2_5 = subgroup_m0 + 16u * 2u + slab_row_2_5;
-  let sum_of_2_5 = values_of(tile[mine + slab_row_2_5 * OUT_ROW + quad]);
+  let sum_of_2_5 = four_sums(mine, slab_row_2_5, quad);
   let value_2_5 = finished(group.z, row_2_5, column, sum_of_2_5 * (row_factor(row_2_5) * factors));
   let slab_row_2_6 = (lane + 32u * 6u) / (SUB_N / 4u);
   let row_2_6 = subgroup_m0 + 16u * 2u + slab_row_2_6;
-  let sum_of_2_6 = values_of(tile[mine + slab_row_2_6 * OUT_ROW + quad]);
+  let sum_of_2_6 = four_sums(mine, slab_row_2_6, quad);
   let value_2_6 = finished(group.z, row_2_6, column, sum_of_2_6 * (row_factor(row_2_6) * factors));
   let slab_row_2_7 = (lane + 32u * 7u) / (SUB_N / 4u);
   let row_2_7 = subgroup_m0 + 16u * 2u + slab_row_2_7;
-  let sum_of_2_7 = values_of(tile[mine + slab_row_2_7 * OUT_ROW + quad]);
+  let sum_of_2_7 = four_sums(mine, slab_row_2_7, quad);
   let value_2_7 = finished(group.z, row_2_7, column, sum_of_2_7 * (row_factor(row_2_7) * factors));
   put(group.z, row_2_0, column, value_2_0);
   put(group.z, row_2_1, column, value_2_1);
@@ -466,35 +466,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   workgroupBarrier();
   let slab_row_3_0 = (lane + 32u * 0u) / (SUB_N / 4u);
   let row_3_0 = subgroup_m0 + 16u * 3u + slab_row_3_0;
-  let sum_of_3_0 = values_of(tile[mine + slab_row_3_0 * OUT_ROW + quad]);
+  let sum_of_3_0 = four_sums(mine, slab_row_3_0, quad);
   let value_3_0 = finished(group.z, row_3_0, column, sum_of_3_0 * (row_factor(row_3_0) * factors));
   let slab_row_3_1 = (lane + 32u * 1u) / (SUB_N / 4u);
   let row_3_1 = subgroup_m0 + 16u * 3u + slab_row_3_1;
-  let sum_of_3_1 = values_of(tile[mine + slab_row_3_1 * OUT_ROW + quad]);
+  let sum_of_3_1 = four_sums(mine, slab_row_3_1, quad);
   let value_3_1 = finished(group.z, row_3_1, column, sum_of_3_1 * (row_factor(row_3_1) * factors));
   let slab_row_3_2 = (lane + 32u * 2u) / (SUB_N / 4u);
   let row_3_2 = subgroup_m0 + 16u * 3u + slab_row_3_2;
-  let sum_of_3_2 = values_of(tile[mine + slab_row_3_2 * OUT_ROW + quad]);
+  let sum_of_3_2 = four_sums(mine, slab_row_3_2, quad);
   let value_3_2 = finished(group.z, row_3_2, column, sum_of_3_2 * (row_factor(row_3_2) * factors));
   let slab_row_3_3 = (lane + 32u * 3u) / (SUB_N / 4u);
   let row_3_3 = subgroup_m0 + 16u * 3u + slab_row_3_3;
-  let sum_of_3_3 = values_of(tile[mine + slab_row_3_3 * OUT_ROW + quad]);
+  let sum_of_3_3 = four_sums(mine, slab_row_3_3, quad);
   let value_3_3 = finished(group.z, row_3_3, column, sum_of_3_3 * (row_factor(row_3_3) * factors));
   let slab_row_3_4 = (lane + 32u * 4u) / (SUB_N / 4u);
   let row_3_4 = subgroup_m0 + 16u * 3u + slab_row_3_4;
-  let sum_of_3_4 = values_of(tile[mine + slab_row_3_4 * OUT_ROW + quad]);
+  let sum_of_3_4 = four_sums(mine, slab_row_3_4, quad);
   let value_3_4 = finished(group.z, row_3_4, column, sum_of_3_4 * (row_factor(row_3_4) * factors));
   let slab_row_3_5 = (lane + 32u * 5u) / (SUB_N / 4u);
   let row_3_5 = subgroup_m0 + 16u * 3u + slab_row_3_5;
-  let sum_of_3_5 = values_of(tile[mine + slab_row_3_5 * OUT_ROW + quad]);
+  let sum_of_3_5 = four_sums(mine, slab_row_3_5, quad);
   let value_3_5 = finished(group.z, row_3_5, column, sum_of_3_5 * (row_factor(row_3_5) * factors));
   let slab_row_3_6 = (lane + 32u * 6u) / (SUB_N / 4u);
   let row_3_6 = subgroup_m0 + 16u * 3u + slab_row_3_6;
-  let sum_of_3_6 = values_of(tile[mine + slab_row_3_6 * OUT_ROW + quad]);
+  let sum_of_3_6 = four_sums(mine, slab_row_3_6, quad);
   let value_3_6 = finished(group.z, row_3_6, column, sum_of_3_6 * (row_factor(row_3_6) * factors));
   let slab_row_3_7 = (lane + 32u * 7u) / (SUB_N / 4u);
   let row_3_7 = subgroup_m0 + 16u * 3u + slab_row_3_7;
-  let sum_of_3_7 = values_of(tile[mine + slab_row_3_7 * OUT_ROW + quad]);
+  let sum_of_3_7 = four_sums(mine, slab_row_3_7, quad);
   let value_3_7 = finished(group.z, row_3_7, column, sum_of_3_7 * (row_factor(row_3_7) * factors));
   put(group.z, row_3_0, column, value_3_0);
   put(group.z, row_3_1, column, value_3_1);
