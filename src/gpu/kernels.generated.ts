@@ -5041,7 +5041,7 @@ const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
 const SUM_ROW = SUM_PART * STEP;
 const BETA_ROW = 2u * RANK_STEPS + 1u;
 const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's rows, and the coefficients before
-const PLACE = ROWS * LONGEST_ROW; // for coefficients, then for sums: two sets where it RECOVERS, with B before and with B now
+const PLACE = ROWS * LONGEST_ROW; // for coefficients, then for sums
 
 var<workgroup> tile: array<vec4<u32>, SUMS + SUBGROUPS * PLACE>;
 var<workgroup> units: array<f32, SETS * SUBGROUPS * ROWS>; // what each row's sums are multiplied by
@@ -5104,6 +5104,9 @@ fn less_1152(pair: u32) -> u32 { return bitcast<u32>(bitcast<vec2<f16>>(pair) - 
 //! end
 //! end
 
+// Four sums, from the order of A~ to that of codes.
+fn values_at(at: u32, unit: f32) -> vec4<f32> { return bitcast<vec4<f32>>(tile[at]).xzyw * unit; }
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
@@ -5111,18 +5114,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let group_row = thread / 32u * ROWS; // the subgroup's first row among the workgroup's
   let first_row = group.y * (ROWS * SUBGROUPS) + group_row;
   let sums = SUMS + thread / 32u * PLACE;
+  let beta_at = sums + lane % ROWS * BETA_ROW;
+  let rank_steps = (params.rank + 15u) / 16u; // RANK_STEPS
 
-  // This invocation's half of a row's coefficients, 8 of each 16.
+  // This invocation's half of a row's coefficients, 8 of each 16. They are made once for the largest of them, and again for
+  // fragments, in loops whose length the driver does not know: kept until then they would take registers that let a core
+  // have fewer workgroups all along.
   let half = lane / 16u;
   let read_row = min(first_row + lane % ROWS, params.rows - 1u);
   let factor = row_factors[read_row];
 //! unroll s 0 SETS
   var largest_$s = 0.0;
-//! unroll k 0 RANK_STEPS
-  let beta_\${s}_\${k}_0 = four_coefficients(\${s}u, read_row, factor, 16u * \${k}u + 8u * half);
-  let beta_\${s}_\${k}_1 = four_coefficients(\${s}u, read_row, factor, 16u * \${k}u + 8u * half + 4u);
-  largest_$s = max(largest_$s, max(largest_of(beta_\${s}_\${k}_0), largest_of(beta_\${s}_\${k}_1)));
 //! end
+  for (var j = 8u * half; j < 16u * rank_steps; j += 16u) {
+//! unroll s 0 SETS
+    largest_$s = max(largest_$s, max(largest_of(four_coefficients(\${s}u, read_row, factor, j)),
+                                     largest_of(four_coefficients(\${s}u, read_row, factor, j + 4u))));
+//! end
+  }
+//! unroll s 0 SETS
   largest_$s = max(largest_$s, from_other_half(largest_$s, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
   let exponent_$s = max(bitcast<u32>(largest_$s), SMALLEST_COEFFICIENT_BITS) >> 23u;
@@ -5137,22 +5147,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! if RECOVERS
   workgroupBarrier();
 //! end
-//! unroll k 0 RANK_STEPS
-  let scaled_\${s}_\${k}_0 = beta_\${s}_\${k}_0 * scale_$s;
-  let scaled_\${s}_\${k}_1 = beta_\${s}_\${k}_1 * scale_$s;
-  tile[sums + lane % ROWS * BETA_ROW + 2u * \${k}u + half] =
-    vec4<u32>(halves(upper(scaled_\${s}_\${k}_0)), halves(upper(scaled_\${s}_\${k}_1)));
-//! end
+  for (var j = 8u * half; j < 16u * rank_steps; j += 16u) {
+    let first = four_coefficients(\${s}u, read_row, factor, j) * scale_$s;
+    let last = four_coefficients(\${s}u, read_row, factor, j + 4u) * scale_$s;
+    tile[beta_at + j / 8u] = vec4<u32>(halves(upper(first)), halves(upper(last)));
+  }
   workgroupBarrier();
 //! unroll k 0 RANK_STEPS
   let high_\${s}_$k = load_left(sums + 2u * \${k}u, BETA_ROW);
 //! end
 //! if LOW
   workgroupBarrier();
-//! unroll k 0 RANK_STEPS
-  tile[sums + lane % ROWS * BETA_ROW + 2u * \${k}u + half] = vec4<u32>(
-    halves(scaled_\${s}_\${k}_0 - upper(scaled_\${s}_\${k}_0)), halves(scaled_\${s}_\${k}_1 - upper(scaled_\${s}_\${k}_1)));
-//! end
+  for (var j = 8u * half; j < 16u * rank_steps; j += 16u) {
+    let first = four_coefficients(\${s}u, read_row, factor, j) * scale_$s;
+    let last = four_coefficients(\${s}u, read_row, factor, j + 4u) * scale_$s;
+    tile[beta_at + j / 8u] = vec4<u32>(halves(first - upper(first)), halves(last - upper(last)));
+  }
   workgroupBarrier();
 //! unroll k 0 RANK_STEPS
   let low_\${s}_$k = load_left(sums + 2u * \${k}u, BETA_ROW);
@@ -5180,6 +5190,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let my_row_$n = lane / STEP + \${n}u * (32u / STEP);
   let row_$n = first_row + my_row_$n;
   let from_row_$n = min(row_$n, params.rows - 1u);
+  let sums_at_$n = sums + my_row_$n * SUM_ROW + SUM_PART * my_v;
 //! unroll s 0 SETS
   let unit_\${s}_$n = units[\${s}u * ROWS * SUBGROUPS + group_row + my_row_$n];
 //! end
@@ -5212,10 +5223,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
     }
 //! end
-//! unroll s 0 SETS
 //! unroll c 0 COLUMNS/16
-    store_sum(sums + \${s}u * ROWS * SUM_ROW + SUM_PART * \${c}u, SUM_ROW, sum_\${s}_$c);
-//! end
+    store_sum(sums + SUM_PART * \${c}u, SUM_ROW, sum_0_$c);
 //! end
     workgroupBarrier();
     let v = first + step * STEP + my_v;
@@ -5230,9 +5239,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let from_$n = from_next_$n;
     from_next_$n = base_codes(from_row_$n, v + STEP);
 //! end
+//! if RECOVERS
+//! unroll n 0 COLUMNS/32
+//! unroll q 0 4
+    let before_\${n}_$q = values_at(sums_at_$n + \${q}u, unit_0_$n);
+//! end
+//! end
+    workgroupBarrier();
+//! unroll c 0 COLUMNS/16
+    store_sum(sums + SUM_PART * \${c}u, SUM_ROW, sum_1_$c);
+//! end
+    workgroupBarrier();
+//! end
 //! unroll n 0 COLUMNS/32
     {
-      let at = sums + my_row_$n * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;
 //! if STOCHASTIC
       let word_0 = rounding_word(row_$n, 2u * v);
@@ -5240,18 +5260,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! for q,word,half in 0,0,0 1,0,1 2,1,0 3,1,1
       {
-//! unroll s 0 SETS
-        let sum_$s = bitcast<vec4<f32>>(tile[at + \${s}u * ROWS * SUM_ROW + \${q}u]).xzyw * unit_\${s}_$n;
-//! end
 //! if STOCHASTIC
         let above = thresholds(word_$word, \${half}u, turn);
 //! if RECOVERS
-        codes[$q] = renewed_codes(from_$n[$q], sum_0, sum_1, above);
+        let now = values_at(sums_at_$n + \${q}u, unit_1_$n);
+        codes[$q] = renewed_codes(from_$n[$q], before_\${n}_$q, now, above);
 //! else
-        codes[$q] = new_codes(from_$n[$q], sum_0, above);
+        codes[$q] = new_codes(from_$n[$q], values_at(sums_at_$n + \${q}u, unit_0_$n), above);
 //! end
 //! else
-        codes[$q] = new_codes(from_$n[$q], sum_0);
+        codes[$q] = new_codes(from_$n[$q], values_at(sums_at_$n + \${q}u, unit_0_$n));
 //! end
       }
 //! end

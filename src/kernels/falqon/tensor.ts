@@ -26,24 +26,35 @@ export interface UpdateTensorTile {
   steps: number;
 }
 
-/** For one set of sums and codes in panels: the fastest on an H100. */
-const SMALL_TILE: UpdateTensorTile = { subgroups: 4, columns: 32, steps: 16 };
-/**
- * For two sets, whose fragments leave room for fewer workgroups: 0.050 ms in place of 0.060 at 4096×4096 in
- * int8 on an H200. And for codes in rows, of which a step rewrites 32 bytes far apart in memory: 0.149 ms
- * in place of 0.230 at 11008×4096 on an H100.
- */
-const LARGE_TILE: UpdateTensorTile = { subgroups: 8, columns: 32, steps: 32 };
+/** A tile, and the workgroups from which it keeps a large GPU busy. */
+interface UpdateTileChoice extends UpdateTensorTile {
+  enough: number;
+}
 
+/** For one set of sums and codes in panels: the fastest on an H100. */
+const SMALL_TILE: UpdateTileChoice = { subgroups: 4, columns: 32, steps: 16, enough: 96 };
+/**
+ * For codes in rows, of which a step rewrites 32 bytes far apart in memory: 0.149 ms in place of
+ * 0.230 at 11008×4096 on an H100.
+ */
+const TALL_TILE: UpdateTileChoice = { subgroups: 8, columns: 32, steps: 32, enough: 96 };
+/**
+ * For two sets, whose coefficients take longer to prepare: 0.114 and 0.109 ms in place of 0.126 at
+ * 11008×4096 in int8 on an H200, which has room for several workgroups on each of 132 multiprocessors.
+ */
+const LONG_TILE: UpdateTileChoice = { subgroups: 4, columns: 32, steps: 32, enough: 256 };
+const LONGEST_TILE: UpdateTileChoice = { subgroups: 4, columns: 32, steps: 64, enough: 256 };
 /** For a weight so small that larger tiles leave most of a GPU idle. */
-const SMALLEST_TILE: UpdateTensorTile = { subgroups: 2, columns: 32, steps: 4 };
-/** Workgroups from which a tile keeps a GPU busy: about one for each of its multiprocessors. */
-const ENOUGH_WORKGROUPS = 96;
+const SMALLEST_TILE: UpdateTileChoice = { subgroups: 2, columns: 32, steps: 2, enough: 0 };
 
 /** The tiles for a weight of a format and so many sets of sums, from the largest on. */
-function updateTensorTiles(type: Matrix["type"], sets: 1 | 2): readonly UpdateTensorTile[] {
-  const hasLarge = sets === 2 || layoutOf(type) === "rows";
-  return [...hasLarge ? [LARGE_TILE] : [], SMALL_TILE, SMALLEST_TILE];
+function updateTensorTiles(type: Matrix["type"], sets: 1 | 2): readonly UpdateTileChoice[] {
+  const large = sets === 2
+    ? [LONGEST_TILE, LONG_TILE]
+    : layoutOf(type) === "rows"
+    ? [TALL_TILE]
+    : [];
+  return [...large, SMALL_TILE, SMALLEST_TILE];
 }
 
 /** Workgroups that write rows of so many columns. */
@@ -59,8 +70,8 @@ const SMALLEST_RANK = 16;
 const LARGEST_RANK = 128;
 
 /** Vectors of 16 bytes of workgroup memory that a row has, for its coefficients, then its sums. */
-function longestRow({ columns }: UpdateTensorTile, rankSteps: number, sets: number): number {
-  return Math.max(sets * 5 * columns / 16, 2 * rankSteps + 1);
+function longestRow({ columns }: UpdateTensorTile, rankSteps: number): number {
+  return Math.max(5 * columns / 16, 2 * rankSteps + 1);
 }
 
 /** Whether a device has workgroup memory for the kernel with a tile and so many sets of sums. */
@@ -73,7 +84,7 @@ export function fitsUpdateTensor(
   const rankSteps = Math.ceil(rank / 16);
   const rows = ROWS * tile.subgroups;
   const a = 16 * rankSteps * (tile.columns / 8 + 1);
-  const bytes = 16 * (a + rows * longestRow(tile, rankSteps, sets)) + 4 * sets * rows;
+  const bytes = 16 * (a + rows * longestRow(tile, rankSteps)) + 4 * sets * rows;
   return bytes <= limits.maxComputeWorkgroupStorageSize;
 }
 
@@ -89,9 +100,9 @@ export function updateTensorTile(
   const sets = setsOf(base);
   const tiles = updateTensorTiles(weight.type, sets)
     .filter((tile) => fitsUpdateTensor(device, tile, rank, sets));
-  const isEnough = (tile: UpdateTensorTile) => {
+  const isEnough = (tile: UpdateTileChoice) => {
     const [x, y] = workgroupsOf(tile, rows, weight.cols);
-    return x * y >= ENOUGH_WORKGROUPS;
+    return x * y >= tile.enough;
   };
   return tiles.find(isEnough) ?? tiles.at(-1) ?? null;
 }
@@ -126,7 +137,7 @@ export function updateRowsTensor(
       ...updateConstants(weight.type, short),
       SUBGROUPS: subgroups,
       COLUMNS: columns,
-      LONGEST_ROW: longestRow(tile, rankSteps, setsOf(base)),
+      LONGEST_ROW: longestRow(tile, rankSteps),
       STEPS: steps,
       RANK_STEPS: rankSteps,
       A_LOADS: Math.ceil(rankSteps * columns / (32 * subgroups)),

@@ -224,41 +224,42 @@ Deno.test("tensor cores take an update by the largest tile that workgroup memory
     columnFactors: gpu.vector(rank, "f32", "column factors"),
     b: gpu.matrix(rows, rank, "f32", "factor"),
   });
-  const subgroups = (memory: number, given: ReturnType<typeof part>, recovers: boolean) => {
+  const tile = (memory: number, given: ReturnType<typeof part>, recovers: boolean) => {
     const limits = { ...gpu.limits, maxComputeWorkgroupStorageSize: memory * 1024 };
     const device = Object.create(gpu, { limits: { value: limits } });
-    return updateTensorTile(device, given, recovers ? { change: given.b } : "in place")?.subgroups;
+    const tile = updateTensorTile(device, given, recovers ? { change: given.b } : "in place");
+    return tile && `${tile.subgroups}/${tile.steps}`;
   };
   for (
     const [memory, type, rank, recovers, wanted] of [
-      [48, "int8", 128, false, 4],
-      [32, "int8", 128, false, 4],
-      [16, "int8", 128, false, undefined],
-      [16, "int8", 64, false, 4],
-      [48, "int8", 160, false, undefined],
-      // Two sets of sums take more, and have a larger tile, as e4m3 has.
-      [48, "int8", 64, true, 8],
-      [48, "int8", 128, true, 4],
-      [32, "int8", 64, true, 4],
-      [16, "int8", 64, true, 2],
-      [48, "e4m3", 64, true, 8],
-      [32, "e4m3", 64, true, 4],
-      [48, "e4m3", 128, true, 4],
+      [48, "int8", 128, false, "4/16"],
+      [32, "int8", 128, false, "4/16"],
+      [16, "int8", 128, false, null],
+      [16, "int8", 64, false, "4/16"],
+      [48, "int8", 160, false, null],
+      // e4m3 has a larger tile, and two sets of sums take more steps.
+      [48, "e4m3", 64, false, "8/32"],
+      [16, "e4m3", 64, false, "4/16"],
+      [48, "int8", 64, true, "4/32"],
+      [16, "int8", 64, true, "4/32"],
+      [48, "e4m3", 64, true, "4/32"],
+      [48, "e4m3", 128, true, "4/32"],
     ] as const
   ) {
     const label = `${memory} KiB, ${type}, rank ${rank}${recovers ? ", recovered" : ""}`;
-    assertEquals(subgroups(memory, part(rank, type), recovers), wanted, label);
+    assertEquals(tile(memory, part(rank, type), recovers), wanted, label);
   }
   for (
     const [rows, cols, wanted] of [
-      [11008, 4096, 8],
-      [1024, 4096, 4], // 32 workgroups of the largest
-      [1536, 576, 2],
-      [576, 576, 2],
-      [64, 16, 2],
-      [63, 4096, undefined],
+      [11008, 4096, "4/64"],
+      [4096, 4096, "4/32"], // 128 workgroups of the largest
+      [1024, 4096, "4/16"],
+      [1536, 576, "2/2"],
+      [576, 576, "2/2"],
+      [64, 16, "2/2"],
+      [63, 4096, null],
     ] as const
-  ) assertEquals(subgroups(48, part(64, "int8", [rows, cols]), true), wanted, `${rows}×${cols}`);
+  ) assertEquals(tile(48, part(64, "int8", [rows, cols]), true), wanted, `${rows}×${cols}`);
 });
 
 Deno.test("operands that do not fit are refused", () => {

@@ -4,8 +4,8 @@ enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 const SUBGROUPS = 2;
 const COLUMNS = 32;
-const LONGEST_ROW = 20;
-const STEPS = 4;
+const LONGEST_ROW = 10;
+const STEPS = 2;
 const RANK_STEPS = 2;
 const A_LOADS = 1;
 const SETS = 2;
@@ -358,7 +358,7 @@ const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
 const SUM_ROW = SUM_PART * STEP;
 const BETA_ROW = 2u * RANK_STEPS + 1u;
 const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's rows, and the coefficients before
-const PLACE = ROWS * LONGEST_ROW; // for coefficients, then for sums: two sets where it RECOVERS, with B before and with B now
+const PLACE = ROWS * LONGEST_ROW; // for coefficients, then for sums
 
 var<workgroup> tile: array<vec4<u32>, SUMS + SUBGROUPS * PLACE>;
 var<workgroup> units: array<f32, SETS * SUBGROUPS * ROWS>; // what each row's sums are multiplied by
@@ -398,6 +398,9 @@ fn a_f16(codes: vec2<u32>) -> vec4<u32> {
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
 }
 
+// Four sums, from the order of A~ to that of codes.
+fn values_at(at: u32, unit: f32) -> vec4<f32> { return bitcast<vec4<f32>>(tile[at]).xzyw * unit; }
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
@@ -405,18 +408,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let group_row = thread / 32u * ROWS; // the subgroup's first row among the workgroup's
   let first_row = group.y * (ROWS * SUBGROUPS) + group_row;
   let sums = SUMS + thread / 32u * PLACE;
+  let beta_at = sums + lane % ROWS * BETA_ROW;
+  let rank_steps = (params.rank + 15u) / 16u; // RANK_STEPS
 
-  // This invocation's half of a row's coefficients, 8 of each 16.
+  // This invocation's half of a row's coefficients, 8 of each 16. They are made once for the largest of them, and again for
+  // fragments, in loops whose length the driver does not know: kept until then they would take registers that let a core
+  // have fewer workgroups all along.
   let half = lane / 16u;
   let read_row = min(first_row + lane % ROWS, params.rows - 1u);
   let factor = row_factors[read_row];
   var largest_0 = 0.0;
-  let beta_0_0_0 = four_coefficients(0u, read_row, factor, 16u * 0u + 8u * half);
-  let beta_0_0_1 = four_coefficients(0u, read_row, factor, 16u * 0u + 8u * half + 4u);
-  largest_0 = max(largest_0, max(largest_of(beta_0_0_0), largest_of(beta_0_0_1)));
-  let beta_0_1_0 = four_coefficients(0u, read_row, factor, 16u * 1u + 8u * half);
-  let beta_0_1_1 = four_coefficients(0u, read_row, factor, 16u * 1u + 8u * half + 4u);
-  largest_0 = max(largest_0, max(largest_of(beta_0_1_0), largest_of(beta_0_1_1)));
+  var largest_1 = 0.0;
+  for (var j = 8u * half; j < 16u * rank_steps; j += 16u) {
+    largest_0 = max(largest_0, max(largest_of(four_coefficients(0u, read_row, factor, j)),
+                                     largest_of(four_coefficients(0u, read_row, factor, j + 4u))));
+    largest_1 = max(largest_1, max(largest_of(four_coefficients(1u, read_row, factor, j)),
+                                     largest_of(four_coefficients(1u, read_row, factor, j + 4u))));
+  }
   largest_0 = max(largest_0, from_other_half(largest_0, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
   let exponent_0 = max(bitcast<u32>(largest_0), SMALLEST_COEFFICIENT_BITS) >> 23u;
@@ -429,24 +437,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   // Into fragments, through the place of the sums.
   workgroupBarrier();
-  let scaled_0_0_0 = beta_0_0_0 * scale_0;
-  let scaled_0_0_1 = beta_0_0_1 * scale_0;
-  tile[sums + lane % ROWS * BETA_ROW + 2u * 0u + half] =
-    vec4<u32>(halves(upper(scaled_0_0_0)), halves(upper(scaled_0_0_1)));
-  let scaled_0_1_0 = beta_0_1_0 * scale_0;
-  let scaled_0_1_1 = beta_0_1_1 * scale_0;
-  tile[sums + lane % ROWS * BETA_ROW + 2u * 1u + half] =
-    vec4<u32>(halves(upper(scaled_0_1_0)), halves(upper(scaled_0_1_1)));
+  for (var j = 8u * half; j < 16u * rank_steps; j += 16u) {
+    let first = four_coefficients(0u, read_row, factor, j) * scale_0;
+    let last = four_coefficients(0u, read_row, factor, j + 4u) * scale_0;
+    tile[beta_at + j / 8u] = vec4<u32>(halves(upper(first)), halves(upper(last)));
+  }
   workgroupBarrier();
   let high_0_0 = load_left(sums + 2u * 0u, BETA_ROW);
   let high_0_1 = load_left(sums + 2u * 1u, BETA_ROW);
-  var largest_1 = 0.0;
-  let beta_1_0_0 = four_coefficients(1u, read_row, factor, 16u * 0u + 8u * half);
-  let beta_1_0_1 = four_coefficients(1u, read_row, factor, 16u * 0u + 8u * half + 4u);
-  largest_1 = max(largest_1, max(largest_of(beta_1_0_0), largest_of(beta_1_0_1)));
-  let beta_1_1_0 = four_coefficients(1u, read_row, factor, 16u * 1u + 8u * half);
-  let beta_1_1_1 = four_coefficients(1u, read_row, factor, 16u * 1u + 8u * half + 4u);
-  largest_1 = max(largest_1, max(largest_of(beta_1_1_0), largest_of(beta_1_1_1)));
   largest_1 = max(largest_1, from_other_half(largest_1, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
   let exponent_1 = max(bitcast<u32>(largest_1), SMALLEST_COEFFICIENT_BITS) >> 23u;
@@ -459,14 +457,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   // Into fragments, through the place of the sums.
   workgroupBarrier();
-  let scaled_1_0_0 = beta_1_0_0 * scale_1;
-  let scaled_1_0_1 = beta_1_0_1 * scale_1;
-  tile[sums + lane % ROWS * BETA_ROW + 2u * 0u + half] =
-    vec4<u32>(halves(upper(scaled_1_0_0)), halves(upper(scaled_1_0_1)));
-  let scaled_1_1_0 = beta_1_1_0 * scale_1;
-  let scaled_1_1_1 = beta_1_1_1 * scale_1;
-  tile[sums + lane % ROWS * BETA_ROW + 2u * 1u + half] =
-    vec4<u32>(halves(upper(scaled_1_1_0)), halves(upper(scaled_1_1_1)));
+  for (var j = 8u * half; j < 16u * rank_steps; j += 16u) {
+    let first = four_coefficients(1u, read_row, factor, j) * scale_1;
+    let last = four_coefficients(1u, read_row, factor, j + 4u) * scale_1;
+    tile[beta_at + j / 8u] = vec4<u32>(halves(upper(first)), halves(upper(last)));
+  }
   workgroupBarrier();
   let high_1_0 = load_left(sums + 2u * 0u, BETA_ROW);
   let high_1_1 = load_left(sums + 2u * 1u, BETA_ROW);
@@ -488,6 +483,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let my_row_0 = lane / STEP + 0u * (32u / STEP);
   let row_0 = first_row + my_row_0;
   let from_row_0 = min(row_0, params.rows - 1u);
+  let sums_at_0 = sums + my_row_0 * SUM_ROW + SUM_PART * my_v;
   let unit_0_0 = units[0u * ROWS * SUBGROUPS + group_row + my_row_0];
   let unit_1_0 = units[1u * ROWS * SUBGROUPS + group_row + my_row_0];
   var from_next_0 = base_codes(from_row_0, first + my_v);
@@ -514,10 +510,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       sum_1_0 = multiply_add(high_1_1, a_0, sum_1_0);
       sum_1_1 = multiply_add(high_1_1, a_1, sum_1_1);
     }
-    store_sum(sums + 0u * ROWS * SUM_ROW + SUM_PART * 0u, SUM_ROW, sum_0_0);
-    store_sum(sums + 0u * ROWS * SUM_ROW + SUM_PART * 1u, SUM_ROW, sum_0_1);
-    store_sum(sums + 1u * ROWS * SUM_ROW + SUM_PART * 0u, SUM_ROW, sum_1_0);
-    store_sum(sums + 1u * ROWS * SUM_ROW + SUM_PART * 1u, SUM_ROW, sum_1_1);
+    store_sum(sums + SUM_PART * 0u, SUM_ROW, sum_0_0);
+    store_sum(sums + SUM_PART * 1u, SUM_ROW, sum_0_1);
     workgroupBarrier();
     let v = first + step * STEP + my_v;
     if (a_j_0 < 16u * RANK_STEPS) {
@@ -527,34 +521,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     a_next_0 = a_codes(a_j_0, first + (step + 2u) * STEP + a_v_0);
     let from_0 = from_next_0;
     from_next_0 = base_codes(from_row_0, v + STEP);
+    let before_0_0 = values_at(sums_at_0 + 0u, unit_0_0);
+    let before_0_1 = values_at(sums_at_0 + 1u, unit_0_0);
+    let before_0_2 = values_at(sums_at_0 + 2u, unit_0_0);
+    let before_0_3 = values_at(sums_at_0 + 3u, unit_0_0);
+    workgroupBarrier();
+    store_sum(sums + SUM_PART * 0u, SUM_ROW, sum_1_0);
+    store_sum(sums + SUM_PART * 1u, SUM_ROW, sum_1_1);
+    workgroupBarrier();
     {
-      let at = sums + my_row_0 * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;
       let word_0 = rounding_word(row_0, 2u * v);
       let word_1 = rounding_word(row_0, 2u * v + 1u);
       {
-        let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 0u]).xzyw * unit_0_0;
-        let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 0u]).xzyw * unit_1_0;
         let above = thresholds(word_0, 0u, turn);
-        codes[0] = renewed_codes(from_0[0], sum_0, sum_1, above);
+        let now = values_at(sums_at_0 + 0u, unit_1_0);
+        codes[0] = renewed_codes(from_0[0], before_0_0, now, above);
       }
       {
-        let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 1u]).xzyw * unit_0_0;
-        let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 1u]).xzyw * unit_1_0;
         let above = thresholds(word_0, 1u, turn);
-        codes[1] = renewed_codes(from_0[1], sum_0, sum_1, above);
+        let now = values_at(sums_at_0 + 1u, unit_1_0);
+        codes[1] = renewed_codes(from_0[1], before_0_1, now, above);
       }
       {
-        let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 2u]).xzyw * unit_0_0;
-        let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 2u]).xzyw * unit_1_0;
         let above = thresholds(word_1, 0u, turn);
-        codes[2] = renewed_codes(from_0[2], sum_0, sum_1, above);
+        let now = values_at(sums_at_0 + 2u, unit_1_0);
+        codes[2] = renewed_codes(from_0[2], before_0_2, now, above);
       }
       {
-        let sum_0 = bitcast<vec4<f32>>(tile[at + 0u * ROWS * SUM_ROW + 3u]).xzyw * unit_0_0;
-        let sum_1 = bitcast<vec4<f32>>(tile[at + 1u * ROWS * SUM_ROW + 3u]).xzyw * unit_1_0;
         let above = thresholds(word_1, 1u, turn);
-        codes[3] = renewed_codes(from_0[3], sum_0, sum_1, above);
+        let now = values_at(sums_at_0 + 3u, unit_1_0);
+        codes[3] = renewed_codes(from_0[3], before_0_3, now, above);
       }
       if (row_0 < params.rows && v < params.vectors) {
         weight[place_of(params.w_row + row_0, v)] = codes;
