@@ -6082,29 +6082,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // A fragment's elements have no known place, so sums go through \`tile\`, 16 rows at a time: a subgroup's 16 × SUB_N sums,
 // then its lanes write them row by row, each always the same columns. The including kernel declares SUB_M × SUB_N, what
-// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and \`four_sums\`, those of a
-// row from column 4 · quad on. All results of these rows are finished before any is written: see gemm_output.wgsl.
-  let subgroup_m0 = m0 + subgroup / \${ACROSS}u * SUB_M;
+// a subgroup makes, OUT_ROW, the vectors of such a row with two more against bank conflicts, \`four_sums\`, those of a row
+// from column 4 · quad on, and \`row_factors\`, of the workgroup's rows. All results of these rows are finished before any
+// is written: see gemm_output.wgsl. What is added to the next 16 is read before that, so that they need not wait for it.
+  let subgroup_row = subgroup / \${ACROSS}u * SUB_M;
   let subgroup_n0 = n0 + subgroup % \${ACROSS}u * SUB_N;
   let lane = thread % 32u;
   let mine = subgroup * 16u * OUT_ROW;
   let quad = lane % (SUB_N / 4u);
   let column = subgroup_n0 + 4u * quad;
   let factors = column_factors(column);
+//! unroll q 0 BN/$ACROSS/8
+  let slab_row_$q = (lane + 32u * \${q}u) / (SUB_N / 4u);
+  var added_$q = added_to(group.z, m0 + subgroup_row + slab_row_$q, column);
+//! end
 //! unroll i 0 BM/$DOWN/16
   workgroupBarrier();
 //! unroll j 0 BN/$ACROSS/16
   store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
 //! end
+//! unroll q 0 BN/$ACROSS/8
+  let next_\${i}_$q = added_to(group.z, m0 + subgroup_row + 16u * (\${i}u + 1u) + slab_row_$q, column);
+//! end
   workgroupBarrier();
 //! unroll q 0 BN/$ACROSS/8
-  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (SUB_N / 4u);
-  let row_\${i}_$q = subgroup_m0 + 16u * \${i}u + slab_row_\${i}_$q;
-  let sum_of_\${i}_$q = four_sums(mine, slab_row_\${i}_$q, quad);
-  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
+  let row_\${i}_$q = subgroup_row + 16u * \${i}u + slab_row_$q;
+  let scaled_\${i}_$q = four_sums(mine, slab_row_$q, quad) * (row_factors[row_\${i}_$q] * factors);
+  let value_\${i}_$q = joined(column, scaled_\${i}_$q, added_$q);
+  added_$q = next_\${i}_$q;
 //! end
 //! unroll q 0 BN/$ACROSS/8
-  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
+  put(group.z, m0 + row_\${i}_$q, column, value_\${i}_$q);
 //! end
 //! end
 `,
@@ -6305,12 +6313,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // from the end of the contraction on. Rows behind the last may hold anything, as nothing of them is written.
 // Idea: a workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups of 32, each of which keeps its part of the BM × BN sums in
 // fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
-// run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
-// takes 1.7 times as long on an H100. Of eight rows the even ones wait first, then the odd ones: eight neighbouring
-// threads bring two rows, which together fill the banks once where they are four places apart, and meet in one where they
-// are neighbours. That is 13 % of the product on an H200, while threads that share out the rows otherwise need more
-// requests to memory, and lose 20 %. Sums come out in that order. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
-// time.
+// run of memory for each 128 rows.
+// Banks: a pad of one vector per row spreads the rows over them, without which the product takes 1.7 times as long on an
+// H100. Of eight rows the even ones wait first, then the odd ones: eight neighbouring threads bring two rows, which
+// fill the banks once where they are four places apart, but meet in one where they are neighbours. That is 13 % of the
+// product on an H200. Threads that share out the rows in another way need more requests to memory, and lose 20 %. Sums come
+// out in the same order. K is known to the compiler, which is worth 1 %.
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
 //! include fragments_int8.wgsl
@@ -6329,9 +6337,10 @@ const SUB_N = BN / SUBGROUPS_N;
 const ROW = 5u;
 const B_TILE = BM * ROW; // where b's codes begin
 // Rows of the outgoing sums of a subgroup in vectors of 4.
-const OUT_ROW = SUB_N / 4u + 1u;
+const OUT_ROW = SUB_N / 4u + 2u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
+var<workgroup> row_factors: array<f32, BM>;
 
 // The place of a row of an operand among the rows of the tile.
 fn place_of(row: u32) -> u32 { return (row & ~7u) | ((row >> 1u) & 3u) | ((row & 1u) << 2u); }
@@ -6354,6 +6363,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
+  for (var row = thread; row < BM; row += THREADS) { row_factors[row] = row_factor(m0 + row); }
   let subgroup = thread / 32u;
   let sub_m = subgroup / SUBGROUPS_N;
   let sub_n = subgroup % SUBGROUPS_N;
@@ -6496,33 +6506,59 @@ fn column_factors(column: u32) -> vec4<f32> {
 //! end
 }
 
-// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4. \`part\` counts the partial
-// products before.
-fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+// The nearest column from which on something is added to results; those outside only have to read inside.
+fn kept_column(column: u32) -> u32 {
+  let c = min(column, (params.n - 1u) & ~3u);
+//! if SECOND_OUTPUT
+  return min(c, params.second_from - 4u);
+//! else
+  return c;
+//! end
+}
+
+// What is added to four results of a row, from a column that is a multiple of 4: the old value and the addend. \`part\` counts
+// the partial products before.
+alias Added = array<vec4<f32>, 2>;
+
+fn added_to(part: u32, row: u32, column: u32) -> Added {
+  var added: Added;
+  let r = min(row, params.m - 1u);
+  let kept = kept_column(column);
+//! if ACCUMULATE
+  added[0] = out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u];
+//! end
+//! if OPTIONAL
+  if (params.addend_pitch == 0u) { return added; }
+//! end
+//! if ADDEND
+  added[1] = addend[(r * params.addend_pitch + kept) / 4u];
+//! end
+  return added;
+}
+
+// What four sums of a row come to, multiplied by these.
+fn joined(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
   // Columns behind n stay zero: operands may hold anything there.
   let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
   var value = select(vec4<f32>(), scaled, inside);
-  // Results outside are not written: they only have to read inside.
-  let r = min(row, params.m - 1u);
-  let c = min(column, (params.n - 1u) & ~3u);
-//! if SECOND_OUTPUT
-  let kept = min(c, params.second_from - 4u);
-//! else
-  let kept = c;
-//! end
+  let kept = kept_column(column);
 //! if BIAS
   value += select(vec4<f32>(), params.bias_factor * bias[kept / 4u], inside & vec4<bool>(kept == column));
 //! end
 //! if ACCUMULATE
-  value += select(vec4<f32>(), out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u], kept == column);
+  value += select(vec4<f32>(), added[0], kept == column);
 //! end
 //! if OPTIONAL
   if (params.addend_pitch == 0u) { return value; }
 //! end
 //! if ADDEND
-  value += select(vec4<f32>(), addend[(r * params.addend_pitch + kept) / 4u], kept == column);
+  value += select(vec4<f32>(), added[1], kept == column);
 //! end
   return value;
+}
+
+fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+  return joined(column, scaled, added_to(part, row, column));
 }
 
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
@@ -6601,9 +6637,10 @@ const B_TILE = BK * A_ROW; // where b's values begin
 // What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
 const SUB_M = BM / 2u;
 const SUB_N = BN / 2u;
-const OUT_ROW = SUB_N / 4u + 1u;
+const OUT_ROW = SUB_N / 4u + 2u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
+var<workgroup> row_factors: array<f32, BM>;
 
 fn four_sums(at: u32, row: u32, quad: u32) -> vec4<f32> { return bitcast<vec4<f32>>(tile[at + row * OUT_ROW + quad]); }
 
@@ -6631,6 +6668,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let k_begin = 0u;
   const k_end = u32(K);
 //! end
+  for (var row = thread; row < BM; row += THREADS) { row_factors[row] = row_factor(m0 + row); }
   let subgroup = thread / 32u;
   let half_m = subgroup / 2u;
   let half_n = subgroup % 2u;
@@ -7156,7 +7194,7 @@ const A_ROW = A_VECTORS + 1u;
 const B_ROW = B_VECTORS + 1u;
 const B_TILE = BK * A_ROW; // where b's values begin
 // Rows of the outgoing sums of a subgroup in vectors of 4 floats.
-const OUT_ROW = BN / 8u + 1u;
+const OUT_ROW = BN / 8u + 2u;
 // Tokens that the invocations fetch at once.
 const A_TOKENS = THREADS / A_VECTORS;
 const B_TOKENS = THREADS / B_VECTORS;

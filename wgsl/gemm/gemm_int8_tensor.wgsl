@@ -4,12 +4,12 @@
 // from the end of the contraction on. Rows behind the last may hold anything, as nothing of them is written.
 // Idea: a workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups of 32, each of which keeps its part of the BM × BN sums in
 // fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
-// run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
-// takes 1.7 times as long on an H100. Of eight rows the even ones wait first, then the odd ones: eight neighbouring
-// threads bring two rows, which together fill the banks once where they are four places apart, and meet in one where they
-// are neighbours. That is 13 % of the product on an H200, while threads that share out the rows otherwise need more
-// requests to memory, and lose 20 %. Sums come out in that order. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
-// time.
+// run of memory for each 128 rows.
+// Banks: a pad of one vector per row spreads the rows over them, without which the product takes 1.7 times as long on an
+// H100. Of eight rows the even ones wait first, then the odd ones: eight neighbouring threads bring two rows, which
+// fill the banks once where they are four places apart, but meet in one where they are neighbours. That is 13 % of the
+// product on an H200. Threads that share out the rows in another way need more requests to memory, and lose 20 %. Sums come
+// out in the same order. K is known to the compiler, which is worth 1 %.
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
 //! include fragments_int8.wgsl
@@ -28,9 +28,10 @@ const SUB_N = BN / SUBGROUPS_N;
 const ROW = 5u;
 const B_TILE = BM * ROW; // where b's codes begin
 // Rows of the outgoing sums of a subgroup in vectors of 4.
-const OUT_ROW = SUB_N / 4u + 1u;
+const OUT_ROW = SUB_N / 4u + 2u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
+var<workgroup> row_factors: array<f32, BM>;
 
 // The place of a row of an operand among the rows of the tile.
 fn place_of(row: u32) -> u32 { return (row & ~7u) | ((row >> 1u) & 3u) | ((row & 1u) << 2u); }
@@ -53,6 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
+  for (var row = thread; row < BM; row += THREADS) { row_factors[row] = row_factor(m0 + row); }
   let subgroup = thread / 32u;
   let sub_m = subgroup / SUBGROUPS_N;
   let sub_n = subgroup % SUBGROUPS_N;

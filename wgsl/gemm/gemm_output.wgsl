@@ -82,33 +82,59 @@ fn column_factors(column: u32) -> vec4<f32> {
 //! end
 }
 
-// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4. `part` counts the partial
-// products before.
-fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+// The nearest column from which on something is added to results; those outside only have to read inside.
+fn kept_column(column: u32) -> u32 {
+  let c = min(column, (params.n - 1u) & ~3u);
+//! if SECOND_OUTPUT
+  return min(c, params.second_from - 4u);
+//! else
+  return c;
+//! end
+}
+
+// What is added to four results of a row, from a column that is a multiple of 4: the old value and the addend. `part` counts
+// the partial products before.
+alias Added = array<vec4<f32>, 2>;
+
+fn added_to(part: u32, row: u32, column: u32) -> Added {
+  var added: Added;
+  let r = min(row, params.m - 1u);
+  let kept = kept_column(column);
+//! if ACCUMULATE
+  added[0] = out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u];
+//! end
+//! if OPTIONAL
+  if (params.addend_pitch == 0u) { return added; }
+//! end
+//! if ADDEND
+  added[1] = addend[(r * params.addend_pitch + kept) / 4u];
+//! end
+  return added;
+}
+
+// What four sums of a row come to, multiplied by these.
+fn joined(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
   // Columns behind n stay zero: operands may hold anything there.
   let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
   var value = select(vec4<f32>(), scaled, inside);
-  // Results outside are not written: they only have to read inside.
-  let r = min(row, params.m - 1u);
-  let c = min(column, (params.n - 1u) & ~3u);
-//! if SECOND_OUTPUT
-  let kept = min(c, params.second_from - 4u);
-//! else
-  let kept = c;
-//! end
+  let kept = kept_column(column);
 //! if BIAS
   value += select(vec4<f32>(), params.bias_factor * bias[kept / 4u], inside & vec4<bool>(kept == column));
 //! end
 //! if ACCUMULATE
-  value += select(vec4<f32>(), out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u], kept == column);
+  value += select(vec4<f32>(), added[0], kept == column);
 //! end
 //! if OPTIONAL
   if (params.addend_pitch == 0u) { return value; }
 //! end
 //! if ADDEND
-  value += select(vec4<f32>(), addend[(r * params.addend_pitch + kept) / 4u], kept == column);
+  value += select(vec4<f32>(), added[1], kept == column);
 //! end
   return value;
+}
+
+fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+  return joined(column, scaled, added_to(part, row, column));
 }
 
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {

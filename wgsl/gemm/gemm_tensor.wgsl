@@ -30,9 +30,10 @@ const B_TILE = BK * A_ROW; // where b's values begin
 // What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
 const SUB_M = BM / 2u;
 const SUB_N = BN / 2u;
-const OUT_ROW = SUB_N / 4u + 1u;
+const OUT_ROW = SUB_N / 4u + 2u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
+var<workgroup> row_factors: array<f32, BM>;
 
 fn four_sums(at: u32, row: u32, quad: u32) -> vec4<f32> { return bitcast<vec4<f32>>(tile[at + row * OUT_ROW + quad]); }
 
@@ -60,6 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let k_begin = 0u;
   const k_end = u32(K);
 //! end
+  for (var row = thread; row < BM; row += THREADS) { row_factors[row] = row_factor(m0 + row); }
   let subgroup = thread / 32u;
   let half_m = subgroup / 2u;
   let half_n = subgroup % 2u;

@@ -16,12 +16,12 @@ const K = 128;
 // from the end of the contraction on. Rows behind the last may hold anything, as nothing of them is written.
 // Idea: a workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups of 32, each of which keeps its part of the BM × BN sums in
 // fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
-// run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
-// takes 1.7 times as long on an H100. Of eight rows the even ones wait first, then the odd ones: eight neighbouring
-// threads bring two rows, which together fill the banks once where they are four places apart, and meet in one where they
-// are neighbours. That is 13 % of the product on an H200, while threads that share out the rows otherwise need more
-// requests to memory, and lose 20 %. Sums come out in that order. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
-// time.
+// run of memory for each 128 rows.
+// Banks: a pad of one vector per row spreads the rows over them, without which the product takes 1.7 times as long on an
+// H100. Of eight rows the even ones wait first, then the odd ones: eight neighbouring threads bring two rows, which
+// fill the banks once where they are four places apart, but meet in one where they are neighbours. That is 13 % of the
+// product on an H200. Threads that share out the rows in another way need more requests to memory, and lose 20 %. Sums come
+// out in the same order. K is known to the compiler, which is worth 1 %.
 // Parameters of every GEMM kernel, and how it writes a result. Include-only.
 //
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
@@ -63,17 +63,34 @@ fn column_factors(column: u32) -> vec4<f32> {
   return 1.0 / column_scales[min(column, (params.n - 1u) & ~3u) / 4u];
 }
 
-// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4. `part` counts the partial
-// products before.
-fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+// The nearest column from which on something is added to results; those outside only have to read inside.
+fn kept_column(column: u32) -> u32 {
+  let c = min(column, (params.n - 1u) & ~3u);
+  return min(c, params.second_from - 4u);
+}
+
+// What is added to four results of a row, from a column that is a multiple of 4: the old value and the addend. `part` counts
+// the partial products before.
+alias Added = array<vec4<f32>, 2>;
+
+fn added_to(part: u32, row: u32, column: u32) -> Added {
+  var added: Added;
+  let r = min(row, params.m - 1u);
+  let kept = kept_column(column);
+  return added;
+}
+
+// What four sums of a row come to, multiplied by these.
+fn joined(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
   // Columns behind n stay zero: operands may hold anything there.
   let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
   var value = select(vec4<f32>(), scaled, inside);
-  // Results outside are not written: they only have to read inside.
-  let r = min(row, params.m - 1u);
-  let c = min(column, (params.n - 1u) & ~3u);
-  let kept = min(c, params.second_from - 4u);
+  let kept = kept_column(column);
   return value;
+}
+
+fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+  return joined(column, scaled, added_to(part, row, column));
 }
 
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
@@ -143,9 +160,10 @@ const SUB_N = BN / SUBGROUPS_N;
 const ROW = 5u;
 const B_TILE = BM * ROW; // where b's codes begin
 // Rows of the outgoing sums of a subgroup in vectors of 4.
-const OUT_ROW = SUB_N / 4u + 1u;
+const OUT_ROW = SUB_N / 4u + 2u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
+var<workgroup> row_factors: array<f32, BM>;
 
 // The place of a row of an operand among the rows of the tile.
 fn place_of(row: u32) -> u32 { return (row & ~7u) | ((row >> 1u) & 3u) | ((row & 1u) << 2u); }
@@ -168,6 +186,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
+  for (var row = thread; row < BM; row += THREADS) { row_factors[row] = row_factor(m0 + row); }
   let subgroup = thread / 32u;
   let sub_m = subgroup / SUBGROUPS_N;
   let sub_n = subgroup % SUBGROUPS_N;
@@ -230,63 +249,80 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // A fragment's elements have no known place, so sums go through `tile`, 16 rows at a time: a subgroup's 16 × SUB_N sums,
 // then its lanes write them row by row, each always the same columns. The including kernel declares SUB_M × SUB_N, what
-// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and `four_sums`, those of a
-// row from column 4 · quad on. All results of these rows are finished before any is written: see gemm_output.wgsl.
-  let subgroup_m0 = m0 + subgroup / 2u * SUB_M;
+// a subgroup makes, OUT_ROW, the vectors of such a row with two more against bank conflicts, `four_sums`, those of a row
+// from column 4 · quad on, and `row_factors`, of the workgroup's rows. All results of these rows are finished before any
+// is written: see gemm_output.wgsl. What is added to the next 16 is read before that, so that they need not wait for it.
+  let subgroup_row = subgroup / 2u * SUB_M;
   let subgroup_n0 = n0 + subgroup % 2u * SUB_N;
   let lane = thread % 32u;
   let mine = subgroup * 16u * OUT_ROW;
   let quad = lane % (SUB_N / 4u);
   let column = subgroup_n0 + 4u * quad;
   let factors = column_factors(column);
+  let slab_row_0 = (lane + 32u * 0u) / (SUB_N / 4u);
+  var added_0 = added_to(group.z, m0 + subgroup_row + slab_row_0, column);
+  let slab_row_1 = (lane + 32u * 1u) / (SUB_N / 4u);
+  var added_1 = added_to(group.z, m0 + subgroup_row + slab_row_1, column);
+  let slab_row_2 = (lane + 32u * 2u) / (SUB_N / 4u);
+  var added_2 = added_to(group.z, m0 + subgroup_row + slab_row_2, column);
+  let slab_row_3 = (lane + 32u * 3u) / (SUB_N / 4u);
+  var added_3 = added_to(group.z, m0 + subgroup_row + slab_row_3, column);
   workgroupBarrier();
   store_sum(mine + 4u * 0u, OUT_ROW, sum_0_0);
   store_sum(mine + 4u * 1u, OUT_ROW, sum_0_1);
+  let next_0_0 = added_to(group.z, m0 + subgroup_row + 16u * (0u + 1u) + slab_row_0, column);
+  let next_0_1 = added_to(group.z, m0 + subgroup_row + 16u * (0u + 1u) + slab_row_1, column);
+  let next_0_2 = added_to(group.z, m0 + subgroup_row + 16u * (0u + 1u) + slab_row_2, column);
+  let next_0_3 = added_to(group.z, m0 + subgroup_row + 16u * (0u + 1u) + slab_row_3, column);
   workgroupBarrier();
-  let slab_row_0_0 = (lane + 32u * 0u) / (SUB_N / 4u);
-  let row_0_0 = subgroup_m0 + 16u * 0u + slab_row_0_0;
-  let sum_of_0_0 = four_sums(mine, slab_row_0_0, quad);
-  let value_0_0 = finished(group.z, row_0_0, column, sum_of_0_0 * (row_factor(row_0_0) * factors));
-  let slab_row_0_1 = (lane + 32u * 1u) / (SUB_N / 4u);
-  let row_0_1 = subgroup_m0 + 16u * 0u + slab_row_0_1;
-  let sum_of_0_1 = four_sums(mine, slab_row_0_1, quad);
-  let value_0_1 = finished(group.z, row_0_1, column, sum_of_0_1 * (row_factor(row_0_1) * factors));
-  let slab_row_0_2 = (lane + 32u * 2u) / (SUB_N / 4u);
-  let row_0_2 = subgroup_m0 + 16u * 0u + slab_row_0_2;
-  let sum_of_0_2 = four_sums(mine, slab_row_0_2, quad);
-  let value_0_2 = finished(group.z, row_0_2, column, sum_of_0_2 * (row_factor(row_0_2) * factors));
-  let slab_row_0_3 = (lane + 32u * 3u) / (SUB_N / 4u);
-  let row_0_3 = subgroup_m0 + 16u * 0u + slab_row_0_3;
-  let sum_of_0_3 = four_sums(mine, slab_row_0_3, quad);
-  let value_0_3 = finished(group.z, row_0_3, column, sum_of_0_3 * (row_factor(row_0_3) * factors));
-  put(group.z, row_0_0, column, value_0_0);
-  put(group.z, row_0_1, column, value_0_1);
-  put(group.z, row_0_2, column, value_0_2);
-  put(group.z, row_0_3, column, value_0_3);
+  let row_0_0 = subgroup_row + 16u * 0u + slab_row_0;
+  let scaled_0_0 = four_sums(mine, slab_row_0, quad) * (row_factors[row_0_0] * factors);
+  let value_0_0 = joined(column, scaled_0_0, added_0);
+  added_0 = next_0_0;
+  let row_0_1 = subgroup_row + 16u * 0u + slab_row_1;
+  let scaled_0_1 = four_sums(mine, slab_row_1, quad) * (row_factors[row_0_1] * factors);
+  let value_0_1 = joined(column, scaled_0_1, added_1);
+  added_1 = next_0_1;
+  let row_0_2 = subgroup_row + 16u * 0u + slab_row_2;
+  let scaled_0_2 = four_sums(mine, slab_row_2, quad) * (row_factors[row_0_2] * factors);
+  let value_0_2 = joined(column, scaled_0_2, added_2);
+  added_2 = next_0_2;
+  let row_0_3 = subgroup_row + 16u * 0u + slab_row_3;
+  let scaled_0_3 = four_sums(mine, slab_row_3, quad) * (row_factors[row_0_3] * factors);
+  let value_0_3 = joined(column, scaled_0_3, added_3);
+  added_3 = next_0_3;
+  put(group.z, m0 + row_0_0, column, value_0_0);
+  put(group.z, m0 + row_0_1, column, value_0_1);
+  put(group.z, m0 + row_0_2, column, value_0_2);
+  put(group.z, m0 + row_0_3, column, value_0_3);
   workgroupBarrier();
   store_sum(mine + 4u * 0u, OUT_ROW, sum_1_0);
   store_sum(mine + 4u * 1u, OUT_ROW, sum_1_1);
+  let next_1_0 = added_to(group.z, m0 + subgroup_row + 16u * (1u + 1u) + slab_row_0, column);
+  let next_1_1 = added_to(group.z, m0 + subgroup_row + 16u * (1u + 1u) + slab_row_1, column);
+  let next_1_2 = added_to(group.z, m0 + subgroup_row + 16u * (1u + 1u) + slab_row_2, column);
+  let next_1_3 = added_to(group.z, m0 + subgroup_row + 16u * (1u + 1u) + slab_row_3, column);
   workgroupBarrier();
-  let slab_row_1_0 = (lane + 32u * 0u) / (SUB_N / 4u);
-  let row_1_0 = subgroup_m0 + 16u * 1u + slab_row_1_0;
-  let sum_of_1_0 = four_sums(mine, slab_row_1_0, quad);
-  let value_1_0 = finished(group.z, row_1_0, column, sum_of_1_0 * (row_factor(row_1_0) * factors));
-  let slab_row_1_1 = (lane + 32u * 1u) / (SUB_N / 4u);
-  let row_1_1 = subgroup_m0 + 16u * 1u + slab_row_1_1;
-  let sum_of_1_1 = four_sums(mine, slab_row_1_1, quad);
-  let value_1_1 = finished(group.z, row_1_1, column, sum_of_1_1 * (row_factor(row_1_1) * factors));
-  let slab_row_1_2 = (lane + 32u * 2u) / (SUB_N / 4u);
-  let row_1_2 = subgroup_m0 + 16u * 1u + slab_row_1_2;
-  let sum_of_1_2 = four_sums(mine, slab_row_1_2, quad);
-  let value_1_2 = finished(group.z, row_1_2, column, sum_of_1_2 * (row_factor(row_1_2) * factors));
-  let slab_row_1_3 = (lane + 32u * 3u) / (SUB_N / 4u);
-  let row_1_3 = subgroup_m0 + 16u * 1u + slab_row_1_3;
-  let sum_of_1_3 = four_sums(mine, slab_row_1_3, quad);
-  let value_1_3 = finished(group.z, row_1_3, column, sum_of_1_3 * (row_factor(row_1_3) * factors));
-  put(group.z, row_1_0, column, value_1_0);
-  put(group.z, row_1_1, column, value_1_1);
-  put(group.z, row_1_2, column, value_1_2);
-  put(group.z, row_1_3, column, value_1_3);
+  let row_1_0 = subgroup_row + 16u * 1u + slab_row_0;
+  let scaled_1_0 = four_sums(mine, slab_row_0, quad) * (row_factors[row_1_0] * factors);
+  let value_1_0 = joined(column, scaled_1_0, added_0);
+  added_0 = next_1_0;
+  let row_1_1 = subgroup_row + 16u * 1u + slab_row_1;
+  let scaled_1_1 = four_sums(mine, slab_row_1, quad) * (row_factors[row_1_1] * factors);
+  let value_1_1 = joined(column, scaled_1_1, added_1);
+  added_1 = next_1_1;
+  let row_1_2 = subgroup_row + 16u * 1u + slab_row_2;
+  let scaled_1_2 = four_sums(mine, slab_row_2, quad) * (row_factors[row_1_2] * factors);
+  let value_1_2 = joined(column, scaled_1_2, added_2);
+  added_2 = next_1_2;
+  let row_1_3 = subgroup_row + 16u * 1u + slab_row_3;
+  let scaled_1_3 = four_sums(mine, slab_row_3, quad) * (row_factors[row_1_3] * factors);
+  let value_1_3 = joined(column, scaled_1_3, added_3);
+  added_3 = next_1_3;
+  put(group.z, m0 + row_1_0, column, value_1_0);
+  put(group.z, m0 + row_1_1, column, value_1_1);
+  put(group.z, m0 + row_1_2, column, value_1_2);
+  put(group.z, m0 + row_1_3, column, value_1_3);
 
 }
 

@@ -129,7 +129,7 @@ const A_ROW = A_VECTORS + 1u;
 const B_ROW = B_VECTORS + 1u;
 const B_TILE = BK * A_ROW; // where b's values begin
 // Rows of the outgoing sums of a subgroup in vectors of 4 floats.
-const OUT_ROW = BN / 8u + 1u;
+const OUT_ROW = BN / 8u + 2u;
 // Tokens that the invocations fetch at once.
 const A_TOKENS = THREADS / A_VECTORS;
 const B_TOKENS = THREADS / B_VECTORS;
