@@ -37,7 +37,7 @@ const PATHS: readonly (readonly [gpu: string, heading: string])[] = [
   ["native", "WebGPU of the runtime (native)"],
 ];
 
-/** Labels of PyTorch's bars, by method: of bench/torch_step.py, and of bitsandbytes by PEFT. */
+/** Labels of PyTorch's bars, by method of bench/torch_step.py. */
 const TORCH_METHODS: Readonly<Record<string, string>> = {
   "peft-lora-bf16": "PEFT LoRA",
   "peft-qlora-bnb-nf4": "PEFT QLoRA",

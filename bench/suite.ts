@@ -29,7 +29,7 @@ const FLAGS = group("Suite", {
   tokens: whole("Tokens per step", "8192"),
   sequenceLength: whole("Tokens per row, where they do not vary", "512"),
   layers: whole("Blocks, where they do not vary", "8"),
-  python: text("PROGRAM", "A Python with PyTorch, transformers and PEFT", "python3"),
+  python: text("PROGRAM", "A Python with PyTorch, transformers, PEFT and bitsandbytes", "python3"),
   out: path("FILE", "Append the lines to it", "standard output only"),
   budget: number("Seconds after which no run continues", "none"),
 });

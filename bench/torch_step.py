@@ -1,8 +1,9 @@
 """How long a training step takes in PyTorch: what bench/step.ts is compared with, on the same model, tokens and GPU.
 
-    python3 bench/torch_step.py [--method peft|falqon] [--width NAME] [--compile] [--checkpointing] [--layers 8] [--batch 16] [--seq 512] …
+    python3 bench/torch_step.py [--method peft|qlora|falqon] [--width NAME] [--compile] [--checkpointing] [--layers 8] [--batch 16] [--seq 512] …
 
 peft    LoRA by PEFT on all linear layers, bf16, AdamW.
+qlora   The same beside weights in NF4 by bitsandbytes, with double quantisation. Needs bitsandbytes.
 falqon  FALQON as its authors published it (arXiv 2510.24061 and its code), written anew from a description: one scale a tensor,
         the merged weight [W; A] in e4m3, a transposed copy of it in every backward, and an update that rewrites all of W.
 
@@ -110,6 +111,16 @@ def random_model(config, device):
     return model
 
 
+def linears_of(model):
+    """The linear layers of all blocks: the module that has one, its name there, and the layer."""
+    return [
+        (getattr(block, part), name, getattr(getattr(block, part), name))
+        for block in model.model.layers
+        for part, names in LINEARS.items()
+        for name in names
+    ]
+
+
 def with_peft(model, options):
     from peft import LoraConfig, get_peft_model
 
@@ -124,16 +135,32 @@ def with_peft(model, options):
     return get_peft_model(model, config), lambda: None
 
 
+def with_qlora(model, options):
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
+    nf4 = {"compress_statistics": True, "quant_type": "nf4"}
+    for holder, name, linear in linears_of(model):
+        coded = Linear4bit(
+            linear.in_features,
+            linear.out_features,
+            bias=linear.bias is not None,
+            compute_dtype=linear.weight.dtype,
+            **nf4,
+        )
+        coded.weight = Params4bit(linear.weight.data.cpu(), requires_grad=False, **nf4)
+        coded.bias = linear.bias
+        setattr(holder, name, coded.to(linear.weight.device))  # which encodes the weight
+    model.is_loaded_in_4bit = True
+    return with_peft(model, options)
+
+
 def with_falqon(model, options):
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     linears = []
-    for block in model.model.layers:
-        for part, names in LINEARS.items():
-            for name in names:
-                linear = FalqonLinear(getattr(getattr(block, part), name), options.rank)
-                setattr(getattr(block, part), name, linear)
-                linears.append(linear)
+    for holder, name, linear in linears_of(model):
+        linears.append(FalqonLinear(linear, options.rank))
+        setattr(holder, name, linears[-1])
 
     def update():
         for linear in linears:
@@ -142,9 +169,16 @@ def with_falqon(model, options):
     return model, update
 
 
+METHODS = {
+    "peft": ("peft-lora-bf16", with_peft),
+    "qlora": ("peft-qlora-bnb-nf4", with_qlora),
+    "falqon": ("falqon-as-published", with_falqon),
+}
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--method", choices=["peft", "falqon"], default="peft")
+    parser.add_argument("--method", choices=list(METHODS), default="peft")
     for name, default in dict(
         layers=0, batch=16, seq=512, rank=64, steps=12, hidden=4096, ffn=11008, heads=32, vocab=32000
     ).items():
@@ -156,7 +190,7 @@ def main():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     finish = torch.cuda.synchronize if device == "cuda" else lambda: None
 
-    adapt = {"peft": with_peft, "falqon": with_falqon}[options.method]
+    label, adapt = METHODS[options.method]
     config = read_config(options)
     model, update = adapt(random_model(config, device), options)
     if options.checkpointing:
@@ -185,7 +219,7 @@ def main():
     timed = sorted(seconds[UNTIMED:] or seconds)
     median = timed[len(timed) // 2]
     print(json.dumps({
-        "method": "peft-lora-bf16" if options.method == "peft" else "falqon-as-published",
+        "method": label,
         "compiled": options.compile,
         "checkpointing": options.checkpointing,
         "width": options.width,

@@ -99,8 +99,8 @@ function step(
 }
 
 /**
- * PEFT's LoRA in bf16, eager and compiled, FALQON as published, and the full model with
- * checkpointing.
+ * PEFT's LoRA in bf16 and over NF4, eager and compiled, FALQON as published, and the full model
+ * with checkpointing.
  */
 function torchRuns({ python, tokens, sequenceLength, layers }: SuiteOptions): SuiteRun[] {
   const script = new URL("../torch_step.py", import.meta.url).pathname;
@@ -114,6 +114,8 @@ function torchRuns({ python, tokens, sequenceLength, layers }: SuiteOptions): Su
   return [
     run("peft", layers),
     run("peft", layers, "compile"),
+    run("qlora", layers),
+    run("qlora", layers, "compile"),
     run("falqon", layers),
     run("peft", 32, "checkpointing"),
   ];

@@ -105,6 +105,8 @@ Deno.test("the groups of the suite of benches vary one thing each", () => {
   assertEquals(torch.map(({ label }) => label), [
     "peft in PyTorch, 8 layers",
     "peft in PyTorch, 8 layers, compile",
+    "qlora in PyTorch, 8 layers",
+    "qlora in PyTorch, 8 layers, compile",
     "falqon in PyTorch, 8 layers",
     "peft in PyTorch, 32 layers, checkpointing",
   ]);
