@@ -5793,7 +5793,7 @@ fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
 //
 // Workgroups along z each take a split of k and write a partial product; sum_partials adds them.
 //! include fp8.wgsl
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=false
 
 const THREADS = (BM / TM) * (BN / TN);
 
@@ -5924,7 +5924,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK.
 // A step's values wait in workgroup memory, the next step's are fetched into registers meanwhile.
 enable f16;
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=false
 //! include gemm_tile.wgsl
 
 alias Pairs = array<vec4<f16>, 2>; // four neighbours along m or n, each a pair along k
@@ -6108,7 +6108,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll q 0 BN/$ACROSS/8
   let row_\${i}_$q = subgroup_row + 16u * \${i}u + slab_row_$q;
   let scaled_\${i}_$q = four_sums(mine, slab_row_$q, quad) * (row_factors[row_\${i}_$q] * factors);
-  let value_\${i}_$q = joined(column, scaled_\${i}_$q, added_$q);
+  let value_\${i}_$q = finished(column, scaled_\${i}_$q, added_$q);
   added_$q = next_\${i}_$q;
 //! end
 //! unroll q 0 BN/$ACROSS/8
@@ -6123,7 +6123,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Idea: four neighbours along k are multiplied by one instruction. So words of four codes wait in workgroup memory as
 // [word][row], and a vector of them is four rows: a thread fetches 16 codes of four rows and transposes their words in
 // its registers on the way. The next step's words are fetched while this one's are multiplied.
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=false
 //! include gemm_tile.wgsl
 //! include dot4.wgsl
 
@@ -6256,7 +6256,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // a, b: as for gemm_int8.wgsl. Reading B once is all the time there is, so nothing of it goes through workgroup memory.
 // Idea: four neighbouring threads read the 64 codes of a row of B in a step, BN times as many a run of memory, and every
 // GROUPS-th step is theirs. Each multiplies them by the codes of BM rows of A, and what all have is added at the end.
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=false
 //! include dot4.wgsl
 
 @group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
@@ -6319,7 +6319,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // fill the banks once where they are four places apart, but meet in one where they are neighbours. That is 13 % of the
 // product on an H200. Threads that share out the rows in another way need more requests to memory, and lose 20 %. Sums come
 // out in the same order. K is known to the compiler, which is worth 1 %.
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=true
 //! include gemm_tile.wgsl
 //! include fragments_int8.wgsl
 
@@ -6433,6 +6433,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
 // each row and column.
+//
+// With READ_AHEAD what is added is read by the including kernel, which is never OPTIONAL, before it is needed.
 
 struct Params {
   m: u32, n: u32,
@@ -6516,28 +6518,40 @@ fn kept_column(column: u32) -> u32 {
 //! end
 }
 
-// What is added to four results of a row, from a column that is a multiple of 4: the old value and the addend. \`part\` counts
-// the partial products before.
+//! if ACCUMULATE
+// \`part\` counts the partial products before.
+fn old_values(part: u32, row: u32, kept: u32) -> vec4<f32> {
+  return out[((part * params.m + min(row, params.m - 1u)) * params.out_pitch + params.out_column + kept) / 4u];
+}
+//! end
+//! if ADDEND
+fn addend_values(row: u32, kept: u32) -> vec4<f32> {
+  return addend[(min(row, params.m - 1u) * params.addend_pitch + kept) / 4u];
+}
+//! end
+
+//! if READ_AHEAD
+// What is added to four results of a row: old values and addend.
 alias Added = array<vec4<f32>, 2>;
 
 fn added_to(part: u32, row: u32, column: u32) -> Added {
-  var added: Added;
-  let r = min(row, params.m - 1u);
   let kept = kept_column(column);
+  var added: Added;
 //! if ACCUMULATE
-  added[0] = out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u];
-//! end
-//! if OPTIONAL
-  if (params.addend_pitch == 0u) { return added; }
+  added[0] = old_values(part, row, kept);
 //! end
 //! if ADDEND
-  added[1] = addend[(r * params.addend_pitch + kept) / 4u];
+  added[1] = addend_values(row, kept);
 //! end
   return added;
 }
 
-// What four sums of a row come to, multiplied by these.
-fn joined(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4.
+fn finished(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
+//! else
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4.
+fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+//! end
   // Columns behind n stay zero: operands may hold anything there.
   let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
   var value = select(vec4<f32>(), scaled, inside);
@@ -6546,19 +6560,23 @@ fn joined(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
   value += select(vec4<f32>(), params.bias_factor * bias[kept / 4u], inside & vec4<bool>(kept == column));
 //! end
 //! if ACCUMULATE
+//! if READ_AHEAD
   value += select(vec4<f32>(), added[0], kept == column);
+//! else
+  value += select(vec4<f32>(), old_values(part, row, kept), kept == column);
+//! end
 //! end
 //! if OPTIONAL
   if (params.addend_pitch == 0u) { return value; }
 //! end
 //! if ADDEND
+//! if READ_AHEAD
   value += select(vec4<f32>(), added[1], kept == column);
+//! else
+  value += select(vec4<f32>(), addend_values(row, kept), kept == column);
+//! end
 //! end
   return value;
-}
-
-fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
-  return joined(column, scaled, added_to(part, row, column));
 }
 
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
@@ -6617,7 +6635,7 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
 // second-level cache of an H200 busy for nine tenths of the time. K is known to the compiler: a fifth of the time of
 // f16 on an H200, whose loop it unrolls. That of codes stays rolled, and in the instruction cache, which is a tenth
 // faster. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=true
 //! include gemm_tile.wgsl
 //! include fragments.wgsl
 

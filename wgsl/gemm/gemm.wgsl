@@ -11,7 +11,7 @@
 //
 // Workgroups along z each take a split of k and write a partial product; sum_partials adds them.
 //! include fp8.wgsl
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=false
 
 const THREADS = (BM / TM) * (BN / TN);
 

@@ -6,7 +6,7 @@
 // is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK.
 // A step's values wait in workgroup memory, the next step's are fetched into registers meanwhile.
 enable f16;
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=false
 //! include gemm_tile.wgsl
 
 alias Pairs = array<vec4<f16>, 2>; // four neighbours along m or n, each a pair along k

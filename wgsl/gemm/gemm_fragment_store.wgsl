@@ -29,7 +29,7 @@
 //! unroll q 0 BN/$ACROSS/8
   let row_${i}_$q = subgroup_row + 16u * ${i}u + slab_row_$q;
   let scaled_${i}_$q = four_sums(mine, slab_row_$q, quad) * (row_factors[row_${i}_$q] * factors);
-  let value_${i}_$q = joined(column, scaled_${i}_$q, added_$q);
+  let value_${i}_$q = finished(column, scaled_${i}_$q, added_$q);
   added_$q = next_${i}_$q;
 //! end
 //! unroll q 0 BN/$ACROSS/8

@@ -5,7 +5,7 @@
 // Idea: four neighbours along k are multiplied by one instruction. So words of four codes wait in workgroup memory as
 // [word][row], and a vector of them is four rows: a thread fetches 16 codes of four rows and transposes their words in
 // its registers on the way. The next step's words are fetched while this one's are multiplied.
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=false
 //! include gemm_tile.wgsl
 //! include dot4.wgsl
 

@@ -3,7 +3,7 @@
 // a, b: as for gemm_int8.wgsl. Reading B once is all the time there is, so nothing of it goes through workgroup memory.
 // Idea: four neighbouring threads read the 64 codes of a row of B in a step, BN times as many a run of memory, and every
 // GROUPS-th step is theirs. Each multiplies them by the codes of BM rows of A, and what all have is added at the end.
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=false
 //! include dot4.wgsl
 
 @group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;

@@ -10,7 +10,7 @@
 // fill the banks once where they are four places apart, but meet in one where they are neighbours. That is 13 % of the
 // product on an H200. Threads that share out the rows in another way need more requests to memory, and lose 20 %. Sums come
 // out in the same order. K is known to the compiler, which is worth 1 %.
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=true
 //! include gemm_tile.wgsl
 //! include fragments_int8.wgsl
 

@@ -9,6 +9,8 @@
 //
 // A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
 // each row and column.
+//
+// With READ_AHEAD what is added is read by the including kernel, which is never OPTIONAL, before it is needed.
 
 struct Params {
   m: u32, n: u32,
@@ -92,28 +94,40 @@ fn kept_column(column: u32) -> u32 {
 //! end
 }
 
-// What is added to four results of a row, from a column that is a multiple of 4: the old value and the addend. `part` counts
-// the partial products before.
+//! if ACCUMULATE
+// `part` counts the partial products before.
+fn old_values(part: u32, row: u32, kept: u32) -> vec4<f32> {
+  return out[((part * params.m + min(row, params.m - 1u)) * params.out_pitch + params.out_column + kept) / 4u];
+}
+//! end
+//! if ADDEND
+fn addend_values(row: u32, kept: u32) -> vec4<f32> {
+  return addend[(min(row, params.m - 1u) * params.addend_pitch + kept) / 4u];
+}
+//! end
+
+//! if READ_AHEAD
+// What is added to four results of a row: old values and addend.
 alias Added = array<vec4<f32>, 2>;
 
 fn added_to(part: u32, row: u32, column: u32) -> Added {
-  var added: Added;
-  let r = min(row, params.m - 1u);
   let kept = kept_column(column);
+  var added: Added;
 //! if ACCUMULATE
-  added[0] = out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u];
-//! end
-//! if OPTIONAL
-  if (params.addend_pitch == 0u) { return added; }
+  added[0] = old_values(part, row, kept);
 //! end
 //! if ADDEND
-  added[1] = addend[(r * params.addend_pitch + kept) / 4u];
+  added[1] = addend_values(row, kept);
 //! end
   return added;
 }
 
-// What four sums of a row come to, multiplied by these.
-fn joined(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4.
+fn finished(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
+//! else
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4.
+fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+//! end
   // Columns behind n stay zero: operands may hold anything there.
   let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
   var value = select(vec4<f32>(), scaled, inside);
@@ -122,19 +136,23 @@ fn joined(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
   value += select(vec4<f32>(), params.bias_factor * bias[kept / 4u], inside & vec4<bool>(kept == column));
 //! end
 //! if ACCUMULATE
+//! if READ_AHEAD
   value += select(vec4<f32>(), added[0], kept == column);
+//! else
+  value += select(vec4<f32>(), old_values(part, row, kept), kept == column);
+//! end
 //! end
 //! if OPTIONAL
   if (params.addend_pitch == 0u) { return value; }
 //! end
 //! if ADDEND
+//! if READ_AHEAD
   value += select(vec4<f32>(), added[1], kept == column);
+//! else
+  value += select(vec4<f32>(), addend_values(row, kept), kept == column);
+//! end
 //! end
   return value;
-}
-
-fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
-  return joined(column, scaled, added_to(part, row, column));
 }
 
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {

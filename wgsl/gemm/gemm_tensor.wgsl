@@ -10,7 +10,7 @@
 // second-level cache of an H200 busy for nine tenths of the time. K is known to the compiler: a fifth of the time of
 // f16 on an H200, whose loop it unrolls. That of codes stays rolled, and in the instruction cache, which is a tenth
 // faster. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
-//! include gemm_output.wgsl
+//! include gemm_output.wgsl READ_AHEAD=true
 //! include gemm_tile.wgsl
 //! include fragments.wgsl
 

@@ -25,6 +25,8 @@ const BAND = 16;
 //
 // A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
 // each row and column.
+//
+// With READ_AHEAD what is added is read by the including kernel, which is never OPTIONAL, before it is needed.
 
 struct Params {
   m: u32, n: u32,
@@ -67,32 +69,19 @@ fn kept_column(column: u32) -> u32 {
   return min(c, params.second_from - 4u);
 }
 
-// What is added to four results of a row, from a column that is a multiple of 4: the old value and the addend. `part` counts
-// the partial products before.
-alias Added = array<vec4<f32>, 2>;
-
-fn added_to(part: u32, row: u32, column: u32) -> Added {
-  var added: Added;
-  let r = min(row, params.m - 1u);
-  let kept = kept_column(column);
-  if (params.addend_pitch == 0u) { return added; }
-  added[1] = addend[(r * params.addend_pitch + kept) / 4u];
-  return added;
+fn addend_values(row: u32, kept: u32) -> vec4<f32> {
+  return addend[(min(row, params.m - 1u) * params.addend_pitch + kept) / 4u];
 }
 
-// What four sums of a row come to, multiplied by these.
-fn joined(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4.
+fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
   // Columns behind n stay zero: operands may hold anything there.
   let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
   var value = select(vec4<f32>(), scaled, inside);
   let kept = kept_column(column);
   if (params.addend_pitch == 0u) { return value; }
-  value += select(vec4<f32>(), added[1], kept == column);
+  value += select(vec4<f32>(), addend_values(row, kept), kept == column);
   return value;
-}
-
-fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
-  return joined(column, scaled, added_to(part, row, column));
 }
 
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {

@@ -33,6 +33,8 @@ const K = 128;
 //
 // A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
 // each row and column.
+//
+// With READ_AHEAD what is added is read by the including kernel, which is never OPTIONAL, before it is needed.
 
 struct Params {
   m: u32, n: u32,
@@ -69,28 +71,23 @@ fn kept_column(column: u32) -> u32 {
   return min(c, params.second_from - 4u);
 }
 
-// What is added to four results of a row, from a column that is a multiple of 4: the old value and the addend. `part` counts
-// the partial products before.
+
+// What is added to four results of a row: old values and addend.
 alias Added = array<vec4<f32>, 2>;
 
 fn added_to(part: u32, row: u32, column: u32) -> Added {
-  var added: Added;
-  let r = min(row, params.m - 1u);
   let kept = kept_column(column);
+  var added: Added;
   return added;
 }
 
-// What four sums of a row come to, multiplied by these.
-fn joined(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4.
+fn finished(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
   // Columns behind n stay zero: operands may hold anything there.
   let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
   var value = select(vec4<f32>(), scaled, inside);
   let kept = kept_column(column);
   return value;
-}
-
-fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
-  return joined(column, scaled, added_to(part, row, column));
 }
 
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
@@ -277,19 +274,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   workgroupBarrier();
   let row_0_0 = subgroup_row + 16u * 0u + slab_row_0;
   let scaled_0_0 = four_sums(mine, slab_row_0, quad) * (row_factors[row_0_0] * factors);
-  let value_0_0 = joined(column, scaled_0_0, added_0);
+  let value_0_0 = finished(column, scaled_0_0, added_0);
   added_0 = next_0_0;
   let row_0_1 = subgroup_row + 16u * 0u + slab_row_1;
   let scaled_0_1 = four_sums(mine, slab_row_1, quad) * (row_factors[row_0_1] * factors);
-  let value_0_1 = joined(column, scaled_0_1, added_1);
+  let value_0_1 = finished(column, scaled_0_1, added_1);
   added_1 = next_0_1;
   let row_0_2 = subgroup_row + 16u * 0u + slab_row_2;
   let scaled_0_2 = four_sums(mine, slab_row_2, quad) * (row_factors[row_0_2] * factors);
-  let value_0_2 = joined(column, scaled_0_2, added_2);
+  let value_0_2 = finished(column, scaled_0_2, added_2);
   added_2 = next_0_2;
   let row_0_3 = subgroup_row + 16u * 0u + slab_row_3;
   let scaled_0_3 = four_sums(mine, slab_row_3, quad) * (row_factors[row_0_3] * factors);
-  let value_0_3 = joined(column, scaled_0_3, added_3);
+  let value_0_3 = finished(column, scaled_0_3, added_3);
   added_3 = next_0_3;
   put(group.z, m0 + row_0_0, column, value_0_0);
   put(group.z, m0 + row_0_1, column, value_0_1);
@@ -305,19 +302,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   workgroupBarrier();
   let row_1_0 = subgroup_row + 16u * 1u + slab_row_0;
   let scaled_1_0 = four_sums(mine, slab_row_0, quad) * (row_factors[row_1_0] * factors);
-  let value_1_0 = joined(column, scaled_1_0, added_0);
+  let value_1_0 = finished(column, scaled_1_0, added_0);
   added_0 = next_1_0;
   let row_1_1 = subgroup_row + 16u * 1u + slab_row_1;
   let scaled_1_1 = four_sums(mine, slab_row_1, quad) * (row_factors[row_1_1] * factors);
-  let value_1_1 = joined(column, scaled_1_1, added_1);
+  let value_1_1 = finished(column, scaled_1_1, added_1);
   added_1 = next_1_1;
   let row_1_2 = subgroup_row + 16u * 1u + slab_row_2;
   let scaled_1_2 = four_sums(mine, slab_row_2, quad) * (row_factors[row_1_2] * factors);
-  let value_1_2 = joined(column, scaled_1_2, added_2);
+  let value_1_2 = finished(column, scaled_1_2, added_2);
   added_2 = next_1_2;
   let row_1_3 = subgroup_row + 16u * 1u + slab_row_3;
   let scaled_1_3 = four_sums(mine, slab_row_3, quad) * (row_factors[row_1_3] * factors);
-  let value_1_3 = joined(column, scaled_1_3, added_3);
+  let value_1_3 = finished(column, scaled_1_3, added_3);
   added_3 = next_1_3;
   put(group.z, m0 + row_1_0, column, value_1_0);
   put(group.z, m0 + row_1_1, column, value_1_1);

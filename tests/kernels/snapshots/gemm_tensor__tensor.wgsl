@@ -33,6 +33,8 @@ const SPLIT_K = 128;
 //
 // A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
 // each row and column.
+//
+// With READ_AHEAD what is added is read by the including kernel, which is never OPTIONAL, before it is needed.
 
 struct Params {
   m: u32, n: u32,
@@ -67,28 +69,23 @@ fn kept_column(column: u32) -> u32 {
   return min(c, params.second_from - 4u);
 }
 
-// What is added to four results of a row, from a column that is a multiple of 4: the old value and the addend. `part` counts
-// the partial products before.
+
+// What is added to four results of a row: old values and addend.
 alias Added = array<vec4<f32>, 2>;
 
 fn added_to(part: u32, row: u32, column: u32) -> Added {
-  var added: Added;
-  let r = min(row, params.m - 1u);
   let kept = kept_column(column);
+  var added: Added;
   return added;
 }
 
-// What four sums of a row come to, multiplied by these.
-fn joined(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4.
+fn finished(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
   // Columns behind n stay zero: operands may hold anything there.
   let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
   var value = select(vec4<f32>(), scaled, inside);
   let kept = kept_column(column);
   return value;
-}
-
-fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
-  return joined(column, scaled, added_to(part, row, column));
 }
 
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
@@ -372,35 +369,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   workgroupBarrier();
   let row_0_0 = subgroup_row + 16u * 0u + slab_row_0;
   let scaled_0_0 = four_sums(mine, slab_row_0, quad) * (row_factors[row_0_0] * factors);
-  let value_0_0 = joined(column, scaled_0_0, added_0);
+  let value_0_0 = finished(column, scaled_0_0, added_0);
   added_0 = next_0_0;
   let row_0_1 = subgroup_row + 16u * 0u + slab_row_1;
   let scaled_0_1 = four_sums(mine, slab_row_1, quad) * (row_factors[row_0_1] * factors);
-  let value_0_1 = joined(column, scaled_0_1, added_1);
+  let value_0_1 = finished(column, scaled_0_1, added_1);
   added_1 = next_0_1;
   let row_0_2 = subgroup_row + 16u * 0u + slab_row_2;
   let scaled_0_2 = four_sums(mine, slab_row_2, quad) * (row_factors[row_0_2] * factors);
-  let value_0_2 = joined(column, scaled_0_2, added_2);
+  let value_0_2 = finished(column, scaled_0_2, added_2);
   added_2 = next_0_2;
   let row_0_3 = subgroup_row + 16u * 0u + slab_row_3;
   let scaled_0_3 = four_sums(mine, slab_row_3, quad) * (row_factors[row_0_3] * factors);
-  let value_0_3 = joined(column, scaled_0_3, added_3);
+  let value_0_3 = finished(column, scaled_0_3, added_3);
   added_3 = next_0_3;
   let row_0_4 = subgroup_row + 16u * 0u + slab_row_4;
   let scaled_0_4 = four_sums(mine, slab_row_4, quad) * (row_factors[row_0_4] * factors);
-  let value_0_4 = joined(column, scaled_0_4, added_4);
+  let value_0_4 = finished(column, scaled_0_4, added_4);
   added_4 = next_0_4;
   let row_0_5 = subgroup_row + 16u * 0u + slab_row_5;
   let scaled_0_5 = four_sums(mine, slab_row_5, quad) * (row_factors[row_0_5] * factors);
-  let value_0_5 = joined(column, scaled_0_5, added_5);
+  let value_0_5 = finished(column, scaled_0_5, added_5);
   added_5 = next_0_5;
   let row_0_6 = subgroup_row + 16u * 0u + slab_row_6;
   let scaled_0_6 = four_sums(mine, slab_row_6, quad) * (row_factors[row_0_6] * factors);
-  let value_0_6 = joined(column, scaled_0_6, added_6);
+  let value_0_6 = finished(column, scaled_0_6, added_6);
   added_6 = next_0_6;
   let row_0_7 = subgroup_row + 16u * 0u + slab_row_7;
   let scaled_0_7 = four_sums(mine, slab_row_7, quad) * (row_factors[row_0_7] * factors);
-  let value_0_7 = joined(column, scaled_0_7, added_7);
+  let value_0_7 = finished(column, scaled_0_7, added_7);
   added_7 = next_0_7;
   put(group.z, m0 + row_0_0, column, value_0_0);
   put(group.z, m0 + row_0_1, column, value_0_1);
@@ -426,35 +423,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   workgroupBarrier();
   let row_1_0 = subgroup_row + 16u * 1u + slab_row_0;
   let scaled_1_0 = four_sums(mine, slab_row_0, quad) * (row_factors[row_1_0] * factors);
-  let value_1_0 = joined(column, scaled_1_0, added_0);
+  let value_1_0 = finished(column, scaled_1_0, added_0);
   added_0 = next_1_0;
   let row_1_1 = subgroup_row + 16u * 1u + slab_row_1;
   let scaled_1_1 = four_sums(mine, slab_row_1, quad) * (row_factors[row_1_1] * factors);
-  let value_1_1 = joined(column, scaled_1_1, added_1);
+  let value_1_1 = finished(column, scaled_1_1, added_1);
   added_1 = next_1_1;
   let row_1_2 = subgroup_row + 16u * 1u + slab_row_2;
   let scaled_1_2 = four_sums(mine, slab_row_2, quad) * (row_factors[row_1_2] * factors);
-  let value_1_2 = joined(column, scaled_1_2, added_2);
+  let value_1_2 = finished(column, scaled_1_2, added_2);
   added_2 = next_1_2;
   let row_1_3 = subgroup_row + 16u * 1u + slab_row_3;
   let scaled_1_3 = four_sums(mine, slab_row_3, quad) * (row_factors[row_1_3] * factors);
-  let value_1_3 = joined(column, scaled_1_3, added_3);
+  let value_1_3 = finished(column, scaled_1_3, added_3);
   added_3 = next_1_3;
   let row_1_4 = subgroup_row + 16u * 1u + slab_row_4;
   let scaled_1_4 = four_sums(mine, slab_row_4, quad) * (row_factors[row_1_4] * factors);
-  let value_1_4 = joined(column, scaled_1_4, added_4);
+  let value_1_4 = finished(column, scaled_1_4, added_4);
   added_4 = next_1_4;
   let row_1_5 = subgroup_row + 16u * 1u + slab_row_5;
   let scaled_1_5 = four_sums(mine, slab_row_5, quad) * (row_factors[row_1_5] * factors);
-  let value_1_5 = joined(column, scaled_1_5, added_5);
+  let value_1_5 = finished(column, scaled_1_5, added_5);
   added_5 = next_1_5;
   let row_1_6 = subgroup_row + 16u * 1u + slab_row_6;
   let scaled_1_6 = four_sums(mine, slab_row_6, quad) * (row_factors[row_1_6] * factors);
-  let value_1_6 = joined(column, scaled_1_6, added_6);
+  let value_1_6 = finished(column, scaled_1_6, added_6);
   added_6 = next_1_6;
   let row_1_7 = subgroup_row + 16u * 1u + slab_row_7;
   let scaled_1_7 = four_sums(mine, slab_row_7, quad) * (row_factors[row_1_7] * factors);
-  let value_1_7 = joined(column, scaled_1_7, added_7);
+  let value_1_7 = finished(column, scaled_1_7, added_7);
   added_7 = next_1_7;
   put(group.z, m0 + row_1_0, column, value_1_0);
   put(group.z, m0 + row_1_1, column, value_1_1);
@@ -480,35 +477,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   workgroupBarrier();
   let row_2_0 = subgroup_row + 16u * 2u + slab_row_0;
   let scaled_2_0 = four_sums(mine, slab_row_0, quad) * (row_factors[row_2_0] * factors);
-  let value_2_0 = joined(column, scaled_2_0, added_0);
+  let value_2_0 = finished(column, scaled_2_0, added_0);
   added_0 = next_2_0;
   let row_2_1 = subgroup_row + 16u * 2u + slab_row_1;
   let scaled_2_1 = four_sums(mine, slab_row_1, quad) * (row_factors[row_2_1] * factors);
-  let value_2_1 = joined(column, scaled_2_1, added_1);
+  let value_2_1 = finished(column, scaled_2_1, added_1);
   added_1 = next_2_1;
   let row_2_2 = subgroup_row + 16u * 2u + slab_row_2;
   let scaled_2_2 = four_sums(mine, slab_row_2, quad) * (row_factors[row_2_2] * factors);
-  let value_2_2 = joined(column, scaled_2_2, added_2);
+  let value_2_2 = finished(column, scaled_2_2, added_2);
   added_2 = next_2_2;
   let row_2_3 = subgroup_row + 16u * 2u + slab_row_3;
   let scaled_2_3 = four_sums(mine, slab_row_3, quad) * (row_factors[row_2_3] * factors);
-  let value_2_3 = joined(column, scaled_2_3, added_3);
+  let value_2_3 = finished(column, scaled_2_3, added_3);
   added_3 = next_2_3;
   let row_2_4 = subgroup_row + 16u * 2u + slab_row_4;
   let scaled_2_4 = four_sums(mine, slab_row_4, quad) * (row_factors[row_2_4] * factors);
-  let value_2_4 = joined(column, scaled_2_4, added_4);
+  let value_2_4 = finished(column, scaled_2_4, added_4);
   added_4 = next_2_4;
   let row_2_5 = subgroup_row + 16u * 2u + slab_row_5;
   let scaled_2_5 = four_sums(mine, slab_row_5, quad) * (row_factors[row_2_5] * factors);
-  let value_2_5 = joined(column, scaled_2_5, added_5);
+  let value_2_5 = finished(column, scaled_2_5, added_5);
   added_5 = next_2_5;
   let row_2_6 = subgroup_row + 16u * 2u + slab_row_6;
   let scaled_2_6 = four_sums(mine, slab_row_6, quad) * (row_factors[row_2_6] * factors);
-  let value_2_6 = joined(column, scaled_2_6, added_6);
+  let value_2_6 = finished(column, scaled_2_6, added_6);
   added_6 = next_2_6;
   let row_2_7 = subgroup_row + 16u * 2u + slab_row_7;
   let scaled_2_7 = four_sums(mine, slab_row_7, quad) * (row_factors[row_2_7] * factors);
-  let value_2_7 = joined(column, scaled_2_7, added_7);
+  let value_2_7 = finished(column, scaled_2_7, added_7);
   added_7 = next_2_7;
   put(group.z, m0 + row_2_0, column, value_2_0);
   put(group.z, m0 + row_2_1, column, value_2_1);
@@ -534,35 +531,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   workgroupBarrier();
   let row_3_0 = subgroup_row + 16u * 3u + slab_row_0;
   let scaled_3_0 = four_sums(mine, slab_row_0, quad) * (row_factors[row_3_0] * factors);
-  let value_3_0 = joined(column, scaled_3_0, added_0);
+  let value_3_0 = finished(column, scaled_3_0, added_0);
   added_0 = next_3_0;
   let row_3_1 = subgroup_row + 16u * 3u + slab_row_1;
   let scaled_3_1 = four_sums(mine, slab_row_1, quad) * (row_factors[row_3_1] * factors);
-  let value_3_1 = joined(column, scaled_3_1, added_1);
+  let value_3_1 = finished(column, scaled_3_1, added_1);
   added_1 = next_3_1;
   let row_3_2 = subgroup_row + 16u * 3u + slab_row_2;
   let scaled_3_2 = four_sums(mine, slab_row_2, quad) * (row_factors[row_3_2] * factors);
-  let value_3_2 = joined(column, scaled_3_2, added_2);
+  let value_3_2 = finished(column, scaled_3_2, added_2);
   added_2 = next_3_2;
   let row_3_3 = subgroup_row + 16u * 3u + slab_row_3;
   let scaled_3_3 = four_sums(mine, slab_row_3, quad) * (row_factors[row_3_3] * factors);
-  let value_3_3 = joined(column, scaled_3_3, added_3);
+  let value_3_3 = finished(column, scaled_3_3, added_3);
   added_3 = next_3_3;
   let row_3_4 = subgroup_row + 16u * 3u + slab_row_4;
   let scaled_3_4 = four_sums(mine, slab_row_4, quad) * (row_factors[row_3_4] * factors);
-  let value_3_4 = joined(column, scaled_3_4, added_4);
+  let value_3_4 = finished(column, scaled_3_4, added_4);
   added_4 = next_3_4;
   let row_3_5 = subgroup_row + 16u * 3u + slab_row_5;
   let scaled_3_5 = four_sums(mine, slab_row_5, quad) * (row_factors[row_3_5] * factors);
-  let value_3_5 = joined(column, scaled_3_5, added_5);
+  let value_3_5 = finished(column, scaled_3_5, added_5);
   added_5 = next_3_5;
   let row_3_6 = subgroup_row + 16u * 3u + slab_row_6;
   let scaled_3_6 = four_sums(mine, slab_row_6, quad) * (row_factors[row_3_6] * factors);
-  let value_3_6 = joined(column, scaled_3_6, added_6);
+  let value_3_6 = finished(column, scaled_3_6, added_6);
   added_6 = next_3_6;
   let row_3_7 = subgroup_row + 16u * 3u + slab_row_7;
   let scaled_3_7 = four_sums(mine, slab_row_7, quad) * (row_factors[row_3_7] * factors);
-  let value_3_7 = joined(column, scaled_3_7, added_7);
+  let value_3_7 = finished(column, scaled_3_7, added_7);
   added_7 = next_3_7;
   put(group.z, m0 + row_3_0, column, value_3_0);
   put(group.z, m0 + row_3_1, column, value_3_1);
