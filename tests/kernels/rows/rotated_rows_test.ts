@@ -5,8 +5,10 @@ import { quantize } from "../../../src/kernels/rows/quantize.ts";
 import { rmsNorm, rmsNormBackward } from "../../../src/kernels/rows/rms_norm.ts";
 import { rotate } from "../../../src/kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../../../src/kernels/rows/swiglu.ts";
+import { rowConstants } from "../../../src/kernels/shapes.ts";
 import { relativeError } from "../../oracle/compare.ts";
 import { device } from "../../support/device.ts";
+import { openDryTensorGpu } from "../../support/dry_gpus.ts";
 import {
   filled,
   paddingOf,
@@ -203,6 +205,26 @@ Deno.test("swigluBackward takes up a rotated gradient as one that was rotated ba
       );
       assertEquals(await read(plain), await read(want), `${label}, without codes`);
     }
+  }
+});
+
+Deno.test("threads share a rotated row in fours, and a long one of which they hold two values in twelves", () => {
+  const gpu = openDryTensorGpu();
+  for (
+    const [vectors, held, threads, each] of [
+      [144, 1, 64, 4],
+      [1024, 1, 256, 4],
+      [1024, 3, 256, 4],
+      [2048, 2, 512, 4],
+      [2752, 1, 352, 8],
+      [2752, 2, 256, 12],
+      [3072, 2, 256, 12],
+      [3073, 2, 416, 8],
+      [3584, 2, 448, 8],
+    ]
+  ) {
+    const { THREADS, VECTORS } = rowConstants(gpu, vectors, held, {}, true);
+    assertEquals([THREADS, VECTORS], [threads, each], `${vectors} vec4s, ${held} held`);
   }
 });
 
