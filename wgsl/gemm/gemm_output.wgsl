@@ -121,11 +121,12 @@ fn added_to(part: u32, row: u32, column: u32) -> Added {
 //! end
   return added;
 }
+//! end
 
 // What four sums of a row come to, multiplied by these, from a column that is a multiple of 4.
+//! if READ_AHEAD
 fn finished(column: u32, scaled: vec4<f32>, added: Added) -> vec4<f32> {
 //! else
-// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4.
 fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
 //! end
   // Columns behind n stay zero: operands may hold anything there.

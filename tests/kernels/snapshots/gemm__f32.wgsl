@@ -121,6 +121,7 @@ fn kept_column(column: u32) -> u32 {
 }
 
 
+
 // What four sums of a row come to, multiplied by these, from a column that is a multiple of 4.
 fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
   // Columns behind n stay zero: operands may hold anything there.

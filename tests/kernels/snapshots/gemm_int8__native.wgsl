@@ -73,6 +73,7 @@ fn addend_values(row: u32, kept: u32) -> vec4<f32> {
   return addend[(min(row, params.m - 1u) * params.addend_pitch + kept) / 4u];
 }
 
+
 // What four sums of a row come to, multiplied by these, from a column that is a multiple of 4.
 fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
   // Columns behind n stay zero: operands may hold anything there.
